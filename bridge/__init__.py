@@ -1,0 +1,1 @@
+"""The JACK client, MIDI and transport: what touches the studio."""

@@ -1,0 +1,1 @@
+"""The native core and its Python face: shared segment, rings, renderer, phase, resampling."""

@@ -1,0 +1,1 @@
+"""Models, runtimes, sessions and training: everything that makes music."""

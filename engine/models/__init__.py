@@ -1,0 +1,1 @@
+"""Model architectures: pure functions of (params, state, input); no I/O."""

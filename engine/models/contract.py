@@ -1,0 +1,190 @@
+"""The model contract: what every model family is to the rest of the house.
+
+A model is a set of pure functions over an explicit state. The session owns the state, calls :meth:`Model.step` from the
+one thread of its device, and hands in what was heard; nothing here knows of rings, sockets or clocks. Since the state is
+a value, it can be kept, restored and forked: two calls with equal arguments give equal results, bit for bit.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Audio", "Chord", "Clock", "Controls", "Model", "StreamSpec", "Style"]
+
+Audio = NDArray[np.float32]
+"""Samples, float32, shape (samples, channels), nominal range -1..1."""
+
+Style = NDArray[np.float32]
+"""A style embedding, float32, shape (style_size,), unit length."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamSpec:
+    """What a model makes and what it understands.
+
+    Parameters
+    ----------
+    name
+        The name by which users ask for the model, e.g. ``tiny``.
+    sample_rate
+        Of the audio in and out, in Hz.
+    channels
+        1 or 2.
+    frame_samples
+        Samples per token frame (1920 at 25 frames/s and 48 kHz).
+    frames_per_step
+        Token frames that one step makes: 1 for frame-wise models, 50 for 2 s chunks.
+    look_ahead
+        Samples by which the audio that a step returns lags behind the tokens it chose.
+    levels, codebook
+        RVQ levels per frame and codes per level; 0 if the model has no tokens.
+    style_size
+        Length of a style embedding; 0 if the model has no style.
+    controls
+        Names of the :class:`Controls` fields that change the model's output; the others are ignored by it.
+    hears
+        Whether `heard` input changes what the model plays.
+    """
+
+    name: str
+    sample_rate: int = 48000
+    channels: int = 2
+    frame_samples: int = 1920
+    frames_per_step: int = 1
+    look_ahead: int = 0
+    levels: int = 0
+    codebook: int = 0
+    style_size: int = 0
+    controls: frozenset[str] = frozenset()
+    hears: bool = False
+
+    @property
+    def step_samples(self) -> int:
+        """Samples that one step makes."""
+        return self.frame_samples * self.frames_per_step
+
+    @property
+    def step_seconds(self) -> float:
+        """Duration of one step, in seconds."""
+        return self.step_samples / self.sample_rate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chord:
+    """A chord: root pitch class 0..11 (0 = C) and quality, one of ``maj min 7 maj7 min7 dim``."""
+
+    root: int
+    quality: str = "maj"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clock:
+    """Musical time at the first sample of a step.
+
+    Parameters
+    ----------
+    bpm
+        Beats per minute, 30..300.
+    beat
+        Position in the bar in beats, 0 <= beat < beats_per_bar.
+    beats_per_bar
+        2..12.
+    """
+
+    bpm: float
+    beat: float
+    beats_per_bar: int = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Controls:
+    """Everything that steers one step. ``None`` means "not given": the model is free.
+
+    Parameters
+    ----------
+    style
+        Style embedding or None.
+    temperature
+        0 (greedy) .. 4.
+    top_k
+        1 .. 1024 codes per level.
+    guidance
+        0 (off) .. 10: how strongly the style is followed.
+    hear
+        Whether what was heard enters the context.
+    input_gain, feedback
+        Linear gains, 0..4 and 0..1, of the input and of the model's own output in what it is told was played.
+    clock, chord
+        Musical time and harmony, for models that understand them.
+    extra
+        Controls that only one family knows, by name.
+    """
+
+    style: Style | None = None
+    temperature: float = 1.0
+    top_k: int = 50
+    guidance: float = 0.0
+    hear: bool = True
+    input_gain: float = 1.0
+    feedback: float = 1.0
+    clock: Clock | None = None
+    chord: Chord | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def with_(self, **changes: Any) -> "Controls":
+        """Return a copy with some fields changed."""
+        return replace(self, **changes)
+
+
+@runtime_checkable
+class Model(Protocol):
+    """A live music model. States are opaque pytrees of arrays and numbers, never mutated in place."""
+
+    @property
+    def spec(self) -> StreamSpec:
+        """What the model makes and understands."""
+
+    def init(self, seed: int) -> Any:
+        """Return a fresh state; all randomness of the stream derives from (seed, frame index)."""
+
+    def step(self, state: Any, controls: Controls, heard: Audio | None) -> tuple[Any, Audio]:
+        """Make one step of audio.
+
+        Parameters
+        ----------
+        state
+            From :meth:`init` or an earlier step.
+        controls
+            What steers this step.
+        heard
+            Input of one step, shape (step_samples, channels), or None if nothing is connected.
+
+        Returns
+        -------
+        state, audio
+            The next state and float32 audio of shape (step_samples, channels).
+        """
+
+    def encode(self, state: Any, audio: Audio) -> tuple[Any, NDArray[np.int32]]:
+        """Tokenise a whole number of frames of audio; `state` None starts a stream.
+
+        Returns
+        -------
+        state, tokens
+            The encoder's state and int32 tokens of shape (frames, levels).
+        """
+
+    def embed(self, prompt: "str | Audio") -> Style:
+        """Embed a text, or audio at the model's rate, as a style.
+
+        Raises
+        ------
+        ValueError
+            If the text is empty or the audio is silent or shorter than 0.1 s.
+        """
+
+    def warm_up(self) -> None:
+        """Compile what the first step needs, so that the first step is as quick as the others."""

@@ -1,0 +1,126 @@
+"""The parameter tree: every knob once, with name, range, default, unit and taper.
+
+The command line, the control socket and every later surface (plugin, MIDI, OSC, web) read this table; none keeps a list
+of its own.
+"""
+
+import math
+from dataclasses import dataclass
+
+__all__ = ["PARAMETERS", "Parameter", "check_value", "defaults"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameter:
+    """One knob.
+
+    Parameters
+    ----------
+    name
+        Lower-case, words joined by underscores.
+    minimum, maximum, default
+        In `unit`.
+    unit
+        As shown to a user; empty if it has none.
+    taper
+        ``linear``, ``log`` or ``toggle``: how a knob's travel maps to the value.
+    integer
+        Whether values are rounded to whole numbers.
+    help
+        One line for users.
+    """
+
+    name: str
+    minimum: float
+    maximum: float
+    default: float
+    unit: str = ""
+    taper: str = "linear"
+    integer: bool = False
+    help: str = ""
+
+
+PARAMETERS: dict[str, Parameter] = {
+    p.name: p
+    for p in (
+        Parameter(
+            name="temperature",
+            minimum=0.0,
+            maximum=4.0,
+            default=1.0,
+            help="how freely the model chooses; 0 = always the likeliest",
+        ),
+        Parameter(
+            name="top_k",
+            minimum=1,
+            maximum=1024,
+            default=50,
+            taper="log",
+            integer=True,
+            help="codes to choose from, per level",
+        ),
+        Parameter(
+            name="guidance", minimum=0.0, maximum=10.0, default=0.0, help="how strongly the style is followed"
+        ),
+        Parameter(
+            name="hear",
+            minimum=0,
+            maximum=1,
+            default=1,
+            taper="toggle",
+            integer=True,
+            help="let the input into the context",
+        ),
+        Parameter(
+            name="input_gain",
+            minimum=-60.0,
+            maximum=12.0,
+            default=0.0,
+            unit="dB",
+            help="level of the input as heard",
+        ),
+        Parameter(
+            name="feedback",
+            minimum=0.0,
+            maximum=1.0,
+            default=1.0,
+            help="share of its own output in what the model hears",
+        ),
+        Parameter(
+            name="volume",
+            minimum=-60.0,
+            maximum=12.0,
+            default=0.0,
+            unit="dB",
+            help="output level; -60 is silence",
+        ),
+    )
+}
+
+
+def defaults() -> dict[str, float]:
+    """Return every parameter's default, by name."""
+    return {name: p.default for name, p in PARAMETERS.items()}
+
+
+def check_value(name: str, value: float) -> float:
+    """Return `value` as the parameter holds it.
+
+    Raises
+    ------
+    ValueError
+        If there is no such parameter, or the value is not a finite number in its range; the text says which are.
+    """
+    parameter = PARAMETERS.get(name)
+    if parameter is None:
+        raise ValueError(f"no parameter named {name!r}; there are: {', '.join(PARAMETERS)}")
+    if (
+        isinstance(value, str)
+        or not math.isfinite(value)
+        or not parameter.minimum <= value <= parameter.maximum
+    ):
+        raise ValueError(
+            f"{name} = {value!r} is out of range; give a number from {parameter.minimum:g} to {parameter.maximum:g}"
+            f"{' ' + parameter.unit if parameter.unit else ''}"
+        )
+    return float(round(value)) if parameter.integer else float(value)

@@ -1,0 +1,1 @@
+"""How a model step is executed: JAX today."""

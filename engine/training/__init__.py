@@ -1,0 +1,1 @@
+"""Corpus, training and fine-tuning of the bundled model."""
