@@ -1,0 +1,52 @@
+# make jam     play: SECONDS=30 RECORD=out.flac PROMPT="bossa nova" MODEL=tiny ARGS="..."
+# make test    everything that CI runs on the code; make lint, make bench, make wheel
+.PHONY: jam test lint types bench bench-bridge bench-codec wheel setup dev clean lock
+.DEFAULT_GOAL := help
+
+PYTHON := .venv/bin/python
+MODEL ?= tiny
+PROMPT ?= disco funk
+
+help:
+	@sed -n '1,2s/^# //p' Makefile
+
+setup:
+	@scripts/setup
+
+dev:
+	@scripts/setup --dev
+
+jam: setup
+	@$(PYTHON) -m jackdaw jam --model "$(MODEL)" --prompt "$(PROMPT)" --private-server=if-needed \
+	  $(if $(SECONDS),--seconds $(SECONDS)) $(if $(RECORD),--record "$(RECORD)") $(ARGS)
+
+test: dev
+	@$(PYTHON) -m pytest $(ARGS)
+
+lint: dev
+	@$(PYTHON) -m ruff format --check .
+	@$(PYTHON) -m ruff check .
+	@shellcheck scripts/setup .ci/run
+
+# strict types are checked on the package as it is installed
+types: wheel
+	@rm -rf build/site && $(PYTHON) -m pip install -q --no-deps --target build/site dist/*.whl
+	@MYPYPATH=build/site $(PYTHON) -m mypy -p jackdaw
+
+bench: bench-bridge bench-codec
+
+bench-bridge: dev
+	@$(PYTHON) bench/bridge.py $(ARGS)
+
+bench-codec: dev
+	@$(PYTHON) bench/codec.py $(ARGS)
+
+wheel: dev
+	@rm -rf dist && $(PYTHON) -m pip wheel -q --no-build-isolation --no-deps -w dist .
+	@ls -l dist
+
+lock: dev
+	@scripts/lock
+
+clean:
+	rm -rf build dist .venv .mypy_cache .ruff_cache .pytest_cache
