@@ -13,7 +13,9 @@ Prompt = tuple[str, float]
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Add ``--model``, ``--prompt``, ``--audio-prompt``, ``--seed`` and the knobs."""
-    parser.add_argument("--model", default="tiny", help="which model plays; `jackdaw models` lists them (default: tiny)")
+    parser.add_argument(
+        "--model", default="tiny", help="which model plays; `jackdaw models` lists them (default: tiny)"
+    )
     parser.add_argument(
         "--prompt",
         action="append",
@@ -80,5 +82,7 @@ def prompts(arguments: argparse.Namespace) -> tuple[list[Prompt], list[Prompt]]:
             raise UserError('a prompt is empty; say a style in words, e.g. --prompt "slow blues"', code=2)
     for path, _ in audio:
         if not Path(path).is_file():
-            raise UserError(f"audio prompt {path!r} is not a file; give the path of a WAV, FLAC, OGG or MP3 file", code=2)
+            raise UserError(
+                f"audio prompt {path!r} is not a file; give the path of a WAV, FLAC, OGG or MP3 file", code=2
+            )
     return texts, [(str(Path(path).resolve()), weight) for path, weight in audio]
