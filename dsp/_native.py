@@ -21,9 +21,7 @@ def _open() -> tuple[FFI, object, str]:
     path = package.joinpath("libjackdaw_dsp.so")
     builder = FFI()
     for header in _HEADERS:
-        builder.cdef(
-            _declarations(package.joinpath("include", "jackdaw", header).read_text(encoding="utf-8"))
-        )
+        builder.cdef(_declarations(package.joinpath("include", "jackdaw", header).read_text(encoding="utf-8")))
     return builder, builder.dlopen(str(path)), str(path)
 
 

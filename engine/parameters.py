@@ -59,9 +59,7 @@ PARAMETERS: dict[str, Parameter] = {
             integer=True,
             help="codes to choose from, per level",
         ),
-        Parameter(
-            name="guidance", minimum=0.0, maximum=10.0, default=0.0, help="how strongly the style is followed"
-        ),
+        Parameter(name="guidance", minimum=0.0, maximum=10.0, default=0.0, help="how strongly the style is followed"),
         Parameter(
             name="hear",
             minimum=0,
@@ -114,11 +112,7 @@ def check_value(name: str, value: float) -> float:
     parameter = PARAMETERS.get(name)
     if parameter is None:
         raise ValueError(f"no parameter named {name!r}; there are: {', '.join(PARAMETERS)}")
-    if (
-        isinstance(value, str)
-        or not math.isfinite(value)
-        or not parameter.minimum <= value <= parameter.maximum
-    ):
+    if isinstance(value, str) or not math.isfinite(value) or not parameter.minimum <= value <= parameter.maximum:
         raise ValueError(
             f"{name} = {value!r} is out of range; give a number from {parameter.minimum:g} to {parameter.maximum:g}"
             f"{' ' + parameter.unit if parameter.unit else ''}"

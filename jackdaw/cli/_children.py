@@ -85,7 +85,7 @@ class Child:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=die_with_parent,
+                preexec_fn=die_with_parent,  # noqa: PLW1509 - the supervisor has one thread
             )
         self._started = time.monotonic()
 

@@ -21,7 +21,8 @@ def _text(status: dict[str, Any] | None, restarts: int) -> str:
         return f"{status['model']}: waiting for JACK ..."
     levels = status["levels"]
     return (
-        f"{status['model']} {status['rtf']:.1f}x real time | ring {status['fill_ms']:.0f}/{status['target_ms']:.0f} ms | "
+        f"{status['model']} {status['rtf']:.1f}x real time | "
+        f"ring {status['fill_ms']:.0f}/{status['target_ms']:.0f} ms | "
         f"latency {status['loop_latency_ms']:.0f} ms | xruns {status['xruns']} ours {status['xruns_ours']} | "
         f"underruns {status['underruns']} | out {_bar(max(levels['out']))} in {_bar(max(levels['in']))} | "
         f"{status['played_s']:.0f} s" + (f" | restarts {restarts}" if restarts else "")

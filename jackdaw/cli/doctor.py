@@ -79,7 +79,7 @@ def _rights() -> Iterator[Finding]:
             "warn",
             "realtime rights",
             f"priority up to {priority}",
-            "join the audio group: sudo usermod -aG audio $USER, allow rtprio 95 in /etc/security/limits.d, log in again",
+            "sudo usermod -aG audio $USER, allow it rtprio 95 in /etc/security/limits.d, log in again",
         )
     lock = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]
     if os.geteuid() == 0 or lock == resource.RLIM_INFINITY or lock >= _MEMLOCK_BYTES:
