@@ -1,13 +1,16 @@
 """The native library, opened through cffi; the C headers are the one definition of every struct and function."""
 
 import re
-from importlib.resources import files
+import sys
+from pathlib import Path
+from typing import Any
 
 from cffi import FFI
 
 __all__ = ["ffi", "lib", "library_path"]
 
-_HEADERS = ("segment.h", "session.h", "pghi.h")
+_HEADERS = ("segment.h", "tap.h", "session.h", "pghi.h")
+_LIBRARY = "libjackdaw_dsp.so"
 
 
 def _declarations(text: str) -> str:
@@ -16,13 +19,24 @@ def _declarations(text: str) -> str:
     return "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
 
 
-def _open() -> tuple[FFI, object, str]:
-    package = files("jackdaw.dsp")
-    path = package.joinpath("libjackdaw_dsp.so")
+def _find(relative: str) -> Path:
+    """Find a file of this package: an editable install has the sources in one folder and what was built in another."""
+    folders = [Path(folder) for folder in sys.modules["jackdaw.dsp"].__path__]
+    for folder in folders:
+        if (folder / relative).is_file():
+            return folder / relative
+    raise ImportError(
+        f"jackdaw.dsp: {relative} is in none of {', '.join(map(str, folders))}: "
+        "build it with `pip install --no-build-isolation -e .`"
+    )
+
+
+def _open() -> tuple[FFI, Any, str]:
+    path = str(_find(_LIBRARY))
     builder = FFI()
     for header in _HEADERS:
-        builder.cdef(_declarations(package.joinpath("include", "jackdaw", header).read_text(encoding="utf-8")))
-    return builder, builder.dlopen(str(path)), str(path)
+        builder.cdef(_declarations(_find(f"include/jackdaw/{header}").read_text(encoding="utf-8")))
+    return builder, builder.dlopen(path), path
 
 
 ffi, lib, library_path = _open()
