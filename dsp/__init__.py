@@ -1,1 +1,36 @@
 """The native core and its Python face: shared segment, rings, renderer, phase, resampling."""
+
+from jackdaw.dsp._native import ffi, lib, library_path
+from jackdaw.dsp._snapshots import Anchor, Counters, Transport, histogram_bounds
+from jackdaw.dsp.crossfade import crossfade, equal_gain_ramp, equal_power_ramp
+from jackdaw.dsp.resample import StreamResampler
+from jackdaw.dsp.segment import (
+    Client,
+    SegmentBusy,
+    SegmentError,
+    SegmentInvalid,
+    SegmentReader,
+    SegmentWriter,
+    segment_path,
+)
+
+__all__ = [
+    "Anchor",
+    "Client",
+    "Counters",
+    "SegmentBusy",
+    "SegmentError",
+    "SegmentInvalid",
+    "SegmentReader",
+    "SegmentWriter",
+    "StreamResampler",
+    "Transport",
+    "crossfade",
+    "equal_gain_ramp",
+    "equal_power_ramp",
+    "ffi",
+    "histogram_bounds",
+    "lib",
+    "library_path",
+    "segment_path",
+]

@@ -68,7 +68,7 @@ typedef struct jd_header {
     uint64_t epoch_start;     /* out_write at which the present epoch begins: what is older is not to be played */
     uint64_t out_limit;       /* frames: a fill above this is stale; the reader drops down to out_target */
     uint64_t out_target;      /* frames of fill that the writer aims at */
-    uint64_t reserved1[1];
+    uint64_t writer_resyncs;  /* times the reader's cursors made no sense and the writer started afresh from them */
 
     /* ---- line 2: the writer's state ------------------------------------------------------------------------ */
     uint64_t writer_heartbeat_ns;
@@ -96,11 +96,11 @@ typedef struct jd_header {
     uint64_t underrun_frames;
     uint64_t overruns;        /* blocks whose input did not fit */
     uint64_t dropped_frames;  /* stale or of an older epoch */
-    uint64_t low_water;       /* least fill seen at the start of a block since the last arm */
+    uint64_t low_water;       /* least fill at the start of a block played since the last arm; all ones = none yet */
     uint64_t late_callbacks;  /* callbacks that took more than half of a period */
     uint64_t xruns;           /* as told by the audio server */
 
-    /* ---- line 5: the reader's state (control thread of the client, before and while it runs) --------------- */
+    /* ---- line 5: the reader's state (control thread of the client; the last three: audio thread) ------------- */
     uint64_t reader_heartbeat_ns;
     uint64_t reader_pid;
     uint64_t reader_instance;
@@ -130,7 +130,7 @@ typedef struct jd_header {
     uint64_t callback_ns_max;
     uint64_t last_xrun_ns;
     uint64_t fades;           /* fade-outs, of all causes */
-    uint64_t reserved7[1];
+    uint64_t reader_resyncs;  /* times the writer's cursors made no sense and the reader started afresh from them */
 
     /* ---- line 8 on: callback time histogram (audio thread) ---------------------------------------------------- */
     uint64_t histogram[64];

@@ -1,0 +1,389 @@
+// The block renderer: the one function that turns rings into audio, under JACK and in the plugin alike.
+//
+// Audio thread. Reads the output ring; writes the input and MIDI rings, the anchor, transport, counters and meters.
+// Invariants:
+//   - While the gate is open, the last `fade` frames of the ring are held back: whatever happens, a fade-out is possible.
+//   - With the gate open, no tail and volume 1, samples pass bit-exactly.
+//   - Music left behind (older epoch, stale, other segment) rings out of a private tail under the new music's fade-in:
+//     raised-cosine-like gains that add up to one, so that a crossfade of equals changes nothing.
+//   - After an underrun, as at the start, music begins when half of the writer's target is there (and two fades beyond
+//     the block): one event is one gap, not a chatter of them.
+
+#include <time.h>
+
+#include <algorithm>
+
+#include "client.hpp"
+#include "realtime.hpp"
+
+using namespace jackdaw;
+
+namespace {
+
+// Smooth step: 0 to 1 with level ends; shape(x) + shape(1 - x) = 1.
+float shape(float x) noexcept { return x * x * (3.0F - 2.0F * x); }
+
+float gate_gain(const AudioState& a, uint32_t gate) noexcept {
+    return gate >= a.fade ? 1.0F : shape(static_cast<float>(gate) / static_cast<float>(a.fade));
+}
+
+uint64_t fill(const AudioState& a) noexcept { return a.out_write - a.out_read; }
+
+void adopt_rate(jd_client* client, AudioState& a) noexcept {
+    const uint32_t rate = client->rate.load(std::memory_order_relaxed);
+    if (rate == a.rate) return;
+    a.rate = rate;
+    const uint32_t before = a.fade;
+    a.fade = std::clamp<uint32_t>(static_cast<uint32_t>(uint64_t{rate} * JD_FADE_MS / 1000), 16, JD_MAX_FADE);
+    a.gate = a.gate == before ? a.fade : std::min(a.gate, a.fade);
+}
+
+// Put what the gate was letting through, fading out, behind what is ringing already; then the gate is closed.
+void leave_music(AudioState& a) noexcept {
+    const uint32_t gate = a.gate;
+    a.gate = 0;
+    a.open = false;
+    const uint32_t rest = a.tail_end - a.tail_at;
+    for (auto& channel : a.tail) std::copy(channel + a.tail_at, channel + a.tail_end, channel);
+    a.tail_at = 0;
+    a.tail_end = rest;
+    if (gate == 0 || a.segment == nullptr) return;
+    const auto count = static_cast<uint32_t>(std::min<uint64_t>(a.fade, fill(a)));
+    const float level = gate_gain(a, gate);
+    for (auto& channel : a.tail)
+        if (count > rest) std::fill(channel + rest, channel + count, 0.0F);
+    for (uint32_t at = 0; at < count; at += chunk_frames) {
+        const uint32_t part = std::min(chunk_frames, count - at);
+        for (uint32_t c = 0; c < JD_MAX_CHANNELS; ++c) {
+            a.segment->output.read(std::min(c, a.segment->output.channels - 1), a.out_read + at, a.scratch[c], part);
+            for (uint32_t i = 0; i < part; ++i)
+                a.tail[c][at + i] += sane(a.scratch[c][i]) * level *
+                                     shape(static_cast<float>(count - at - i - 1) / static_cast<float>(count));
+        }
+    }
+    a.tail_end = std::max(rest, count);
+    add(&a.segment->header->fades, 1);
+}
+
+// Jump forward to `cursor`, crossfading.
+void skip_to(AudioState& a, uint64_t cursor) noexcept {
+    if (cursor == a.out_read) return;
+    leave_music(a);
+    add(&a.segment->header->dropped_frames, cursor - a.out_read);
+    a.out_read = cursor;
+}
+
+// Look at the writer's cursor; if it makes no sense, start afresh from it.
+void look(AudioState& a) noexcept {
+    a.out_write = load_acquire(&a.segment->header->out_write);
+    if (fill(a) <= a.segment->output.capacity) return;
+    add(&a.segment->header->reader_resyncs, 1);
+    a.gate = 0;
+    a.open = false;
+    a.out_read = a.out_write;
+}
+
+bool playable(const jd_client* client, const AudioState& a) noexcept {
+    const jd_header* h = a.segment->header;
+    const uint64_t dead = client->dead_instance.load(std::memory_order_relaxed);
+    return client->armed.load(std::memory_order_relaxed) && !client->stop.load(std::memory_order_relaxed) &&
+           load_relaxed(&h->ring_rate) == a.rate && (dead == 0 || load_acquire(&h->writer_instance) != dead);
+}
+
+bool writer_is_stopping(const AudioState& a) noexcept {
+    return (load_relaxed(&a.segment->header->flags_writer) & 1U) != 0;
+}
+
+// Frames that must be there for the music to begin with a block of `frames`.
+uint64_t start_level(const AudioState& a, uint32_t frames) noexcept {
+    const uint64_t least = uint64_t{frames} + 2 * uint64_t{a.fade};
+    if (writer_is_stopping(a)) return 2 * uint64_t{a.fade};
+    const uint64_t half = load_relaxed(&a.segment->header->out_target) / 2;
+    return std::min<uint64_t>(std::max(half, least), a.segment->output.capacity / 2);
+}
+
+// Freewheel and offline: sleep until the block can be had, the writer ends, or it makes no frame for too long. Not
+// RT-safe, and not meant to be: there is no deadline.
+void wait_for_writer(const jd_client* client, AudioState& a, uint32_t frames) noexcept {
+    const uint64_t patience = client->patience_ns.load(std::memory_order_relaxed);
+    uint64_t seen = a.out_write;
+    uint64_t since = jd_now_ns();
+    for (;;) {
+        const uint64_t need = a.open && a.gate == a.fade ? uint64_t{frames} + a.fade : start_level(a, frames);
+        if (fill(a) >= std::min<uint64_t>(need, a.segment->output.capacity) || writer_is_stopping(a)) return;
+        if (!playable(client, a) || client->wanted.load(std::memory_order_relaxed) != a.segment) return;
+        if (load_acquire(&a.segment->header->epoch) != a.epoch) return; // taken up at the next block
+        const uint64_t now = jd_now_ns();
+        if (a.out_write != seen) {
+            seen = a.out_write;
+            since = now;
+        } else if (now - since > patience) {
+            return;
+        }
+        const timespec time{0, 100000};
+        clock_nanosleep(CLOCK_MONOTONIC, 0, &time, nullptr);
+        look(a);
+    }
+}
+
+// What the writer and the control thread decided since the last block: epoch, staleness, where the gate goes.
+void decide(const jd_client* client, AudioState& a, uint32_t frames, bool waiting) noexcept {
+    jd_header* h = a.segment->header;
+    const bool armed = client->armed.load(std::memory_order_relaxed);
+    if (armed && !a.was_armed) store_relaxed(&h->low_water, ~uint64_t{0});
+    a.was_armed = armed;
+    store_relaxed(&h->armed, uint64_t{armed});
+    store_relaxed(&h->freewheel, uint64_t{waiting});
+
+    const uint64_t epoch = load_acquire(&h->epoch); // before epoch_start, before out_write
+    const uint64_t epoch_start = load_acquire(&h->epoch_start);
+    look(a);
+    if (epoch != a.epoch) {
+        a.epoch = epoch;
+        a.dry = false;
+        if (epoch_start - a.out_read <= fill(a)) skip_to(a, epoch_start);
+    }
+    const bool can_play = playable(client, a);
+    if (waiting && can_play) {
+        wait_for_writer(client, a, frames);
+    } else if (can_play) {
+        const uint64_t limit = load_relaxed(&h->out_limit);
+        const uint64_t keep = std::max(load_relaxed(&h->out_target), start_level(a, frames));
+        if (limit != 0 && fill(a) > std::max(limit, keep)) skip_to(a, a.out_write - keep);
+    }
+    const bool before = a.open;
+    a.open = can_play && (a.open || fill(a) >= start_level(a, frames));
+    if (a.open) a.dry = false;
+    if (!can_play) a.dry = false;
+    if (before && !a.open && a.gate != 0) add(&h->fades, 1);
+    if (a.open && fill(a) < load_relaxed(&h->low_water)) store_relaxed(&h->low_water, fill(a));
+}
+
+// Take `count` frames through the gate into scratch + at; `slope` +1, 0 or -1 moves the gate each frame.
+void take(AudioState& a, uint32_t at, uint32_t count, int slope) noexcept {
+    for (uint32_t c = 0; c < JD_MAX_CHANNELS; ++c) {
+        float* to = a.scratch[c] + at;
+        a.segment->output.read(std::min(c, a.segment->output.channels - 1), a.out_read, to, count);
+        for (uint32_t i = 0; i < count; ++i) to[i] = sane(to[i]);
+        if (slope > 0)
+            for (uint32_t i = 0; i < count; ++i) to[i] *= gate_gain(a, a.gate + i + 1);
+        else if (slope < 0)
+            for (uint32_t i = 0; i < count; ++i) to[i] *= gate_gain(a, a.gate - i - 1);
+    }
+    if (slope > 0) a.gate += count;
+    if (slope < 0) a.gate -= count;
+    a.out_read += count;
+}
+
+// Fill the scratch with `count` frames: straight, opening, closing or silent, at most one of each per call.
+void produce(AudioState& a, uint32_t count) noexcept {
+    uint32_t done = 0;
+    while (done < count) {
+        const uint32_t want = count - done;
+        const uint64_t left = a.segment != nullptr ? fill(a) : 0;
+        if (a.open) {
+            const uint64_t straight = left > a.fade ? left - a.fade : 0;
+            const uint64_t opening = left > a.gate ? (left - a.gate) / 2 : 0;
+            const bool is_open = a.gate == a.fade;
+            const auto run = static_cast<uint32_t>(
+                is_open ? std::min<uint64_t>(want, straight) : std::min<uint64_t>({want, a.fade - a.gate, opening}));
+            if (run == 0) { // the ring is dry but for the fade-out
+                jd_header* h = a.segment->header;
+                a.open = false;
+                a.dry = !writer_is_stopping(a);
+                add(&h->fades, 1);
+                if (a.dry) add(&h->underruns, 1);
+                continue;
+            }
+            take(a, done, run, is_open ? 0 : 1);
+            done += run;
+        } else if (a.gate != 0 && left != 0) {
+            const auto run = static_cast<uint32_t>(std::min<uint64_t>({want, a.gate, left}));
+            take(a, done, run, -1);
+            done += run;
+        } else {
+            a.gate = 0;
+            for (auto& channel : a.scratch) std::fill(channel + done, channel + count, 0.0F);
+            if (a.dry) add(&a.segment->header->underrun_frames, want);
+            return;
+        }
+    }
+}
+
+// Add what rings, then the volume.
+void finish(AudioState& a, uint32_t count) noexcept {
+    const uint32_t ringing = std::min(count, a.tail_end - a.tail_at);
+    for (uint32_t c = 0; c < JD_MAX_CHANNELS; ++c)
+        for (uint32_t i = 0; i < ringing; ++i) a.scratch[c][i] += a.tail[c][a.tail_at + i];
+    a.tail_at += ringing;
+    const uint32_t gliding = std::min(count, a.volume_left);
+    for (auto& channel : a.scratch) {
+        for (uint32_t i = 0; i < gliding; ++i) channel[i] *= a.volume + a.volume_step * static_cast<float>(i + 1);
+    }
+    a.volume_left -= gliding;
+    a.volume = a.volume_left == 0 ? a.volume_target : a.volume + a.volume_step * static_cast<float>(gliding);
+    for (auto& channel : a.scratch)
+        for (uint32_t i = gliding; i < count; ++i) channel[i] *= a.volume;
+}
+
+float peak(const float* samples, uint32_t count) noexcept {
+    float most = 0.0F;
+    for (uint32_t i = 0; i < count; ++i) most = std::max(most, std::fabs(samples[i]));
+    return most;
+}
+
+void aim_volume(const jd_client* client, AudioState& a) noexcept {
+    const float target = client->volume.load(std::memory_order_relaxed);
+    if (target == a.volume_target) return;
+    a.volume_target = target;
+    a.volume_left = std::max<uint32_t>(1, a.rate / 1000 * JD_VOLUME_RAMP_MS);
+    a.volume_step = (target - a.volume) / static_cast<float>(a.volume_left);
+}
+
+// Input and MIDI into their rings; all or nothing of a block, so that the clock anchor stays true within it.
+void capture(AudioState& a, const float* const* in, uint32_t channels_in, uint32_t frames, float* peaks) noexcept {
+    const jd_segment& s = *a.segment;
+    jd_header* h = s.header;
+    for (uint32_t e = 0; e < a.midi_count; ++e) {
+        if (a.midi_write - load_acquire(&h->midi_read) >= JD_MIDI_CAPACITY) {
+            a.midi_lost += a.midi_count - e;
+            break;
+        }
+        jd_midi_event event = a.midi[e];
+        event.frame += a.in_write;
+        s.midi[a.midi_write & (JD_MIDI_CAPACITY - 1)] = event;
+        ++a.midi_write;
+    }
+    store_release(&h->midi_write, a.midi_write); // before in_write: who sees the audio sees its notes
+    const uint64_t held = a.in_write - load_acquire(&h->in_read);
+    for (uint32_t c = 0; c < channels_in && c < JD_MAX_CHANNELS; ++c)
+        if (in[c] != nullptr) peaks[c] = peak(in[c], frames);
+    if (held > s.input.capacity || frames > s.input.capacity - held) {
+        add(&h->overruns, 1);
+        return;
+    }
+    for (uint32_t c = 0; c < s.input.channels; ++c) {
+        const float* from = channels_in == 0 ? nullptr : in[c] != nullptr && c < channels_in ? in[c] : in[0];
+        if (from != nullptr) s.input.write(c, a.in_write, from, frames);
+        else s.input.clear(c, a.in_write, frames);
+    }
+    a.in_write += frames;
+    store_release(&h->in_write, a.in_write);
+}
+
+void publish_anchor(const AudioState& a, uint64_t now) noexcept {
+    jd_header* h = a.segment->header;
+    sequence_begin(&h->anchor_seq);
+    store_release(&h->anchor_out, a.out_read);
+    store_release(&h->anchor_in, a.in_write);
+    store_release(&h->anchor_ns, now);
+    sequence_end(&h->anchor_seq);
+}
+
+void publish_transport(const AudioState& a) noexcept {
+    jd_header* h = a.segment->header;
+    const jd_transport& t = a.transport;
+    sequence_begin(&h->transport_seq);
+    store_release(&h->transport_state, t.state);
+    store_release(&h->transport_frame, t.frame);
+    store_release(&h->transport_bpm, t.bpm);
+    store_release(&h->transport_bar, t.bar);
+    store_release(&h->transport_beat, t.beat);
+    store_release(&h->transport_tick, t.tick);
+    store_release(&h->transport_beats_per_bar, t.beats_per_bar);
+    store_release(&h->transport_beat_type, t.beat_type);
+    store_release(&h->transport_ns, t.ns);
+    sequence_end(&h->transport_seq);
+}
+
+} // namespace
+
+void jackdaw::exchange_segment(jd_client* client, jd_segment* segment) noexcept {
+    AudioState& a = client->audio;
+    if (a.segment != nullptr) {
+        leave_music(a);
+        store_relaxed(&a.segment->header->armed, uint64_t{0});
+    }
+    a.segment = segment;
+    a.gate = 0;
+    a.open = false;
+    a.dry = false;
+    a.was_armed = false;
+    if (segment != nullptr) {
+        const jd_header* h = segment->header;
+        a.out_read = load_acquire(&h->out_read);
+        a.in_write = load_acquire(&h->in_write);
+        a.midi_write = load_acquire(&h->midi_write);
+        a.epoch = load_acquire(&h->epoch);
+        const uint64_t epoch_start = load_acquire(&h->epoch_start);
+        look(a);
+        if (epoch_start - a.out_read <= fill(a)) a.out_read = epoch_start; // it may have begun while nobody read
+    }
+    client->rendering.store(segment);
+}
+
+void jd_client_midi(jd_client* client, uint32_t offset, const uint8_t* bytes, uint32_t size) {
+    AudioState& a = client->audio;
+    if (size == 0 || size > JD_MIDI_BYTES || a.midi_count == midi_staged) {
+        ++a.midi_lost;
+        return;
+    }
+    jd_midi_event& event = a.midi[a.midi_count++];
+    event = {};
+    event.frame = offset;
+    event.size = size;
+    std::memcpy(event.bytes, bytes, size);
+}
+
+void jd_client_transport(jd_client* client, const jd_transport* transport) {
+    client->audio.transport = *transport;
+    client->audio.transport_new = true;
+}
+
+void jd_render(jd_client* client, const float* const* in, float* const* out, uint32_t channels_in, uint32_t channels_out,
+               uint32_t frames, uint32_t flags) {
+    const uint64_t start = jd_now_ns();
+    if (client->busy.exchange(true, std::memory_order_acquire)) { // being handed over by the control thread
+        for (uint32_t c = 0; c < channels_out; ++c) std::fill(out[c], out[c] + frames, 0.0F);
+        return;
+    }
+    const FlushDenormals flush;
+    AudioState& a = client->audio;
+    adopt_rate(client, a);
+    jd_segment* wanted = client->wanted.load();
+    if (wanted != a.segment) exchange_segment(client, wanted);
+    const bool waiting = (flags & JD_RENDER_OFFLINE) != 0 || client->freewheel.load(std::memory_order_relaxed);
+    float peak_in[2] = {0.0F, 0.0F};
+    float peak_out[2] = {0.0F, 0.0F};
+    if (a.segment != nullptr) {
+        decide(client, a, frames, waiting);
+        publish_anchor(a, start);
+        if (a.transport_new) publish_transport(a);
+        if (a.was_armed) capture(a, in, channels_in, frames, peak_in); // before out is written: it may be the same memory
+    }
+    a.transport_new = false;
+    aim_volume(client, a);
+    for (uint32_t at = 0; at < frames;) {
+        const uint32_t count = std::min(chunk_frames, frames - at);
+        produce(a, count);
+        finish(a, count);
+        for (uint32_t c = 0; c < JD_MAX_CHANNELS; ++c) peak_out[c] = std::max(peak_out[c], peak(a.scratch[c], count));
+        if (channels_out == 1)
+            for (uint32_t i = 0; i < count; ++i) out[0][at + i] = 0.5F * (a.scratch[0][i] + a.scratch[1][i]);
+        else
+            for (uint32_t c = 0; c < channels_out; ++c)
+                std::copy(a.scratch[c < 2 ? c : 0], a.scratch[c < 2 ? c : 0] + count, out[c] + at);
+        at += count;
+    }
+    if (!a.open && a.gate == 0 && a.tail_at == a.tail_end && client->stop.load(std::memory_order_relaxed))
+        client->stopped.store(true, std::memory_order_relaxed);
+    if (a.segment != nullptr) {
+        jd_header* h = a.segment->header;
+        store_release(&h->out_read, a.out_read);
+        add(&h->midi_dropped, a.midi_lost);
+        account(client, h, peak_in, peak_out, frames, waiting ? 0 : start);
+    }
+    a.midi_count = 0;
+    a.midi_lost = 0;
+    client->busy.store(false, std::memory_order_release);
+}
