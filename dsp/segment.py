@@ -211,6 +211,11 @@ class _Segment:
         return self._load("writer_instance")
 
     @property
+    def reader_instance(self) -> int:
+        """Random number of the last client's attachment; another one means that a client attached anew."""
+        return self._load("reader_instance")
+
+    @property
     def ring_rate(self) -> int:
         """Rate of the music in the output ring in Hz; 0 while no engine is ready."""
         return self._load("ring_rate")
