@@ -117,7 +117,7 @@ class Counters:
         for bin_, count in enumerate(self.histogram):
             seen += count
             if count and seen >= quantile * total:
-                return 250.0 * 2.0 ** ((bin_ + 1) / 4)
+                return float(250.0 * 2.0 ** ((bin_ + 1) / 4))
         return 0.0
 
 
@@ -154,7 +154,7 @@ def read_transport(handle: Any) -> Transport:
 
 def read_counters(header: Any) -> Counters:
     """Read the audio thread's counters from a ``jd_header*``."""
-    plain = {
+    plain: dict[str, Any] = {
         name: int(getattr(header, name))
         for name in (
             "blocks",
@@ -172,7 +172,7 @@ def read_counters(header: Any) -> Counters:
             "last_xrun_ns",
         )
     }
-    pairs = {
+    pairs: dict[str, Any] = {
         name: (float(getattr(header, name)[0]), float(getattr(header, name)[1]))
         for name in ("peak_out", "peak_in", "hold_out", "hold_in")
     }

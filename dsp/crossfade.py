@@ -22,7 +22,8 @@ def equal_power_ramp(frames: int) -> NDArray[np.float32]:
     ramp
         float32, shape (frames,): sin of the middle of each frame's share of 0..pi/2.
     """
-    return np.sin((np.arange(frames) + 0.5) * (np.pi / 2 / max(frames, 1))).astype(np.float32)
+    angle = (np.arange(frames, dtype=np.float64) + 0.5) * (np.pi / 2 / max(frames, 1))
+    return np.asarray(np.sin(angle), dtype=np.float32)
 
 
 def equal_gain_ramp(frames: int) -> NDArray[np.float32]:
@@ -38,12 +39,10 @@ def equal_gain_ramp(frames: int) -> NDArray[np.float32]:
     ramp
         float32, shape (frames,).
     """
-    return np.square(equal_power_ramp(frames).astype(np.float64)).astype(np.float32)
+    return np.asarray(np.square(equal_power_ramp(frames), dtype=np.float64), dtype=np.float32)
 
 
-def crossfade(
-    old: NDArray[np.float32], new: NDArray[np.float32], *, equal_power: bool = True
-) -> NDArray[np.float32]:
+def crossfade(old: NDArray[np.float32], new: NDArray[np.float32], *, equal_power: bool = True) -> NDArray[np.float32]:
     """Fade from `old` to `new` over their whole length.
 
     Parameters

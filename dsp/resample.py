@@ -13,8 +13,8 @@ __all__ = ["StreamResampler"]
 class StreamResampler:
     """Convert a stream of blocks from one rate to another.
 
-    Output is aligned with input: output frame j lies at input time j * rate_in / rate_out; the filter's delay shows only
-    as output that comes later than its input (:attr:`pending`).
+    Output is aligned with input: output frame j lies at input time j * rate_in / rate_out; the filter's delay shows
+    only as output that comes later than its input (:attr:`pending`).
 
     Parameters
     ----------

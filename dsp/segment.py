@@ -1,9 +1,9 @@
 """The session segment from Python: the engine's side (`SegmentWriter`) and the client's (`SegmentReader`, `Client`).
 
-Who writes what is laid down in ``include/jackdaw/segment.h``; this module only calls the C functions that move cursors.
+Who writes what is laid down in ``include/jackdaw/segment.h``; here only the C functions that move cursors are called.
 
-- :class:`SegmentWriter` belongs to the engine's one audio-making thread: it writes the output ring and reads the input and
-  MIDI rings.
+- :class:`SegmentWriter` belongs to the engine's one audio-making thread: it writes the output ring and reads the input
+  and MIDI rings.
 - :class:`Client` is what the audio thread renders with. Python only steers it; its callback is a C function.
 - :class:`SegmentReader` is the mapping that a :class:`Client` renders from, with the reader's lock. A client outlives
   readers: when the engine puts a new file in the old one's place, a new reader is attached for the same client, and the
@@ -158,6 +158,11 @@ class _Segment:
     def epoch(self) -> int:
         """Number of resets, take-overs included."""
         return self._load("epoch")
+
+    @property
+    def epoch_start(self) -> int:
+        """Output frame at which the present epoch begins."""
+        return self._load("epoch_start")
 
     @property
     def anchor(self) -> Anchor | None:
@@ -492,9 +497,7 @@ class Client:
         result = np.empty((channels, frames), np.float32)
         ins = ffi.new("float *[]", [ffi.from_buffer("float[]", p) for p in planes] or 1)
         outs = ffi.new("float *[]", [ffi.from_buffer("float[]", p, require_writable=True) for p in result])
-        lib.jd_render(
-            self.pointer, ins, outs, len(planes), channels, frames, lib.JD_RENDER_OFFLINE if offline else 0
-        )
+        lib.jd_render(self.pointer, ins, outs, len(planes), channels, frames, lib.JD_RENDER_OFFLINE if offline else 0)
         return np.ascontiguousarray(result.T)
 
     def close(self) -> None:

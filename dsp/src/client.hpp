@@ -69,6 +69,7 @@ struct jd_client {
     std::atomic<bool> busy{false};
     jackdaw::AudioState audio;
     jd_jack_api jack = {};
+    jd_tap* tap = nullptr;
 };
 
 namespace jackdaw {

@@ -76,6 +76,8 @@ void stage_transport(jd_client* client, const jd_jack_api& jack) {
 
 void jd_jack_bind(jd_client* client, const jd_jack_api* api) { client->jack = *api; }
 
+void jd_client_set_tap(jd_client* client, jd_tap* tap) { client->tap = tap; }
+
 int jd_jack_process(uint32_t frames, void* context) {
     auto* client = static_cast<jd_client*>(context);
     const jd_jack_api& jack = client->jack;
@@ -86,6 +88,8 @@ int jd_jack_process(uint32_t frames, void* context) {
     const uint32_t channels_in = in[0] == nullptr ? 0 : in[1] == nullptr ? 1 : 2;
     const uint32_t channels_out = out[0] == nullptr ? 0 : out[1] == nullptr ? 1 : 2;
     jd_render(client, in, out, channels_in, channels_out, frames, 0);
+    if (client->tap != nullptr)
+        jd_tap_push(client->tap, out, in, frames, client->freewheel.load(std::memory_order_relaxed) ? 1 : 0);
     return 0;
 }
 

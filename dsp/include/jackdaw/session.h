@@ -13,6 +13,7 @@
 #define JACKDAW_SESSION_H
 
 #include <jackdaw/segment.h>
+#include <jackdaw/tap.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -166,6 +167,7 @@ typedef struct jd_jack_api {
 } jd_jack_api;
 
 void jd_jack_bind(jd_client* client, const jd_jack_api* api);
+void jd_client_set_tap(jd_client* client, jd_tap* tap); /* what records; NULL: none. It outlives the callbacks */
 
 int jd_jack_process(uint32_t frames, void* client);          /* JackProcessCallback; audio thread, RT-safe */
 int jd_jack_xrun(void* client);                              /* JackXRunCallback; any thread, RT-safe */
