@@ -1,0 +1,106 @@
+"""The list of models, by the names that users give."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from jackdaw.engine.models.contract import Model
+
+__all__ = ["MODELS", "Entry", "load_model"]
+
+_BUNDLED = Path(str(files("jackdaw.engine.models"))) / "weights"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One model that can be asked for.
+
+    Parameters
+    ----------
+    name
+        As users type it.
+    description
+        One line for users.
+    hear
+        How a live session hears for it: ``newest`` (least delay) or ``aligned`` (a constant delay to the sample).
+    loader
+        Makes the model; reads the weights.
+    weights
+        Names of the bundled weight files; none for test models.
+    """
+
+    name: str
+    description: str
+    hear: str
+    loader: Callable[[], Model]
+    weights: tuple[str, ...] = ()
+
+    def weight_files(self) -> list[Path]:
+        """Return where the weights are expected; empty if none are needed."""
+        return [_BUNDLED / name for name in self.weights]
+
+    def load(self) -> Model:
+        """Make the model.
+
+        Raises
+        ------
+        FileNotFoundError
+            If weights are missing; the text says which and what to do.
+        ValueError
+            If a weight file is damaged.
+        """
+        for path in self.weight_files():
+            if not path.is_file():
+                raise FileNotFoundError(
+                    f"weights of {self.name} are missing: {path} is not there; install jackdaw again, or run "
+                    f"`jackdaw models` to see which models can play"
+                )
+        return self.loader()
+
+
+def _beep(variant: str) -> Callable[[], Model]:
+    def load() -> Model:
+        from jackdaw.engine.models.beep import Beep
+
+        return Beep(variant)
+
+    return load
+
+
+def _tiny() -> Model:
+    from jackdaw.engine.models.tiny import Tiny
+
+    return Tiny.from_files(_BUNDLED)
+
+
+MODELS: dict[str, Entry] = {
+    entry.name: entry
+    for entry in (
+        Entry(
+            name="tiny",
+            description="the bundled live model: hears you, plays styles from words or audio",
+            hear="newest",
+            loader=_tiny,
+            weights=("tiny_codec.safetensors", "tiny_lm.safetensors", "tiny_style.safetensors"),
+        ),
+        Entry(name="beep", description="test: beeps, and echoes what it hears", hear="aligned", loader=_beep("beep")),
+        Entry(name="beep-echo", description="test: the echo alone", hear="aligned", loader=_beep("beep-echo")),
+        Entry(name="beep-ramp", description="test: a sample-exact ramp", hear="aligned", loader=_beep("beep-ramp")),
+    )
+}
+
+
+def load_model(name: str) -> Model:
+    """Make the model of that name.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or a weight file is damaged.
+    FileNotFoundError
+        If its weights are missing.
+    """
+    if name not in MODELS:
+        raise ValueError(f"no model named {name!r}; there are: {', '.join(MODELS)}")
+    return MODELS[name].load()
