@@ -7,8 +7,9 @@ step        what one step writes, N;
 delay       what resampling both ways holds back, 0 at equal rates;
 loop        L = target + N + delay: from an instant of the input to the same instant's answer in the output.
 
-A step begun at fill <= target finds its input captured, and lands in time as long as it takes less than the target lasts.
-L is a whole number of periods. It grows at once when steps get slow or the ring ran dry, and shrinks after 30 s of calm.
+A step begun at fill <= target finds its input captured, and lands in time as long as it takes less than the target
+lasts. L is a whole number of periods. It grows at once when steps get slow or the ring ran dry, and shrinks after 30 s of
+calm.
 """
 
 import math
@@ -107,8 +108,8 @@ def first_pace(seen: Observation) -> Pace:
 def adapt(pace: Pace, seen: Observation) -> Pace:
     """Return the next pace; the same object as long as nothing changes.
 
-    Up at once: to what the step times ask for, and by a quarter after an underrun. Down, to what they ask for, once they
-    have asked for less than 0.9 of the target for 30 s without an underrun.
+    Up at once: to what the step times ask for, and by a quarter after an underrun. Down, to what they ask for, once
+    they have asked for less than 0.9 of the target for 30 s without an underrun.
     """
     needed = demand(seen)
     if seen.underruns > pace.underruns:

@@ -36,7 +36,7 @@ class Log:
         """Log what went wrong and was mended."""
         self._write("warning", event, fields)
 
-    def error(self, event: str, text: str, **fields: Any) -> None:
+    def failure(self, event: str, text: str, **fields: Any) -> None:
         """Log what ends the process; `text` names the thing, what is wrong and what to do."""
         self._write("error", event, {"text": text, **fields})
 

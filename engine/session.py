@@ -2,11 +2,12 @@
 
 Threads and who owns what:
 
-engine thread   owns the model's state, the controls and the writer's side of the segment: it alone steps the model, reads
-                the input ring and writes the output ring. It may block; the audio thread never waits for it.
+engine thread   owns the model's state, the controls and the writer's side of the segment: it alone steps the model,
+                reads the input ring and writes the output ring. It may block; the audio thread never waits for it.
 heartbeat       stamps the segment ten times a second, so that a long step does not look like a dead engine.
-any other       changes things by mail: :meth:`Session.set`, :meth:`Session.set_style`, :meth:`Session.reset` put a letter
-                into a queue, and the engine thread opens it at the start of its next step. :meth:`Session.status` reads.
+any other       changes things by mail: :meth:`Session.set`, :meth:`Session.set_style`, :meth:`Session.reset` put a
+                letter into a queue, and the engine thread opens it at the start of its next step.
+                :meth:`Session.status` reads.
 
 A reader that attaches, attaches anew or changes its rate begins a new epoch with fresh resamplers; without a reader the
 session idles and the model's state rests.
@@ -110,7 +111,7 @@ class Session:
         self._engine = threading.Thread(target=self._run, name="engine", daemon=True)
         self._pulse = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
-    # ---- any thread ---------------------------------------------------------------------------------------------------
+    # ---- any thread ----------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Start the threads; the model is warmed up first, on the engine thread."""
@@ -212,7 +213,7 @@ class Session:
             "seed": self.options.seed,
         }
 
-    # ---- heartbeat thread ----------------------------------------------------------------------------------------------
+    # ---- heartbeat thread ----------------------------------------------------------------------------------
 
     def _beat(self) -> None:
         while self._engine.is_alive():
@@ -222,7 +223,7 @@ class Session:
                 self._writer.heartbeat()
             time.sleep(_HEARTBEAT_S)
 
-    # ---- engine thread ---------------------------------------------------------------------------------------------------
+    # ---- engine thread -------------------------------------------------------------------------------------
 
     def _run(self) -> None:
         try:
@@ -346,9 +347,12 @@ class Session:
                 played = anchor.out_frame - self._stream.start
                 self._first_sound = (anchor.ns - round(played / self._stream.rate * 1e9), time.monotonic())
                 self._say("first sound")
-        elif self._first_sound is not None and self._underruns_at_start is None:
-            if time.monotonic() - self._first_sound[1] >= _UNDERRUN_GRACE_S:
-                self._underruns_at_start = self._writer.counters.underruns
+        elif (
+            self._first_sound is not None
+            and self._underruns_at_start is None
+            and time.monotonic() - self._first_sound[1] >= _UNDERRUN_GRACE_S
+        ):
+            self._underruns_at_start = self._writer.counters.underruns
 
     def _end_music(self) -> None:
         """Append a last step that fades out, and wait until the ring has played out (or nobody plays it)."""

@@ -1,7 +1,7 @@
 """A model's state as bytes and back: safetensors, one tensor per leaf, named by its path.
 
-States are nested dicts, tuples, named tuples and lists of arrays and numbers. The structure is not stored: it comes from
-a fresh state of the same model, and every leaf's shape and type is checked against it before anything is used.
+States are nested dicts, tuples, named tuples and lists of arrays and numbers. The structure is not stored: it comes
+from a fresh state of the same model, and every leaf's shape and type is checked against it before anything is used.
 """
 
 from collections.abc import Iterator

@@ -7,11 +7,11 @@ Three variants, by name:
 ``beep-echo``
     the echo alone: silence in, silence out;
 ``beep-ramp``
-    the integer ramp ``(n + 1) mod 2**24 / 2**24`` on the left and its negative on the right, where n counts samples from
-    the start; float32 holds every value exactly, so one lost, repeated or altered sample shows. Hears nothing.
+    the integer ramp ``(n + 1) mod 2**24 / 2**24`` on the left and its negative on the right, where n counts samples
+    from the start; float32 holds every value exactly, so one lost, repeated or altered sample shows. Hears nothing.
 
-Tokens are levels: each frame is cut into four parts, and a part's code is its peak in tenths of a decibel above -100 dBFS
-(0 = quieter). :meth:`Beep.decode` plays a tone of that level, so codes survive decoding and encoding.
+Tokens are levels: each frame is cut into four parts, and a part's code is its peak in tenths of a decibel above
+-100 dBFS (0 = quieter). :meth:`Beep.decode` plays a tone of that level, so codes survive decoding and encoding.
 
 State is a dict of NumPy scalars and arrays; no function writes into one.
 """
@@ -143,8 +143,7 @@ class Beep:
         if (
             tokens.ndim != 2
             or tokens.shape[1] != _LEVELS
-            or tokens.size
-            and not 0 <= tokens.min() <= tokens.max() < _CODES
+            or (tokens.size and not 0 <= tokens.min() <= tokens.max() < _CODES)
         ):
             raise ValueError(f"tokens of shape {tokens.shape}: give (frames, {_LEVELS}) codes from 0 to {_CODES - 1}")
         spec = self._spec
