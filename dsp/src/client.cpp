@@ -9,8 +9,8 @@
 
 namespace {
 
-constexpr uint64_t handover_patience_ns = 500000000;  // for a block to come
-constexpr uint64_t handover_limit_ns = 5000000000;    // for a block to end
+constexpr uint64_t handover_slack_ns = 20000000;    // beyond two periods without a block
+constexpr uint64_t handover_limit_ns = 5000000000;  // for a block to end
 
 void pause_ns(long ns) {
     const timespec time{0, ns};
@@ -36,7 +36,9 @@ int jd_client_set_segment(jd_client* client, jd_segment* segment) {
     while (client->rendering.load() != segment) {
         const uint64_t waited = jd_now_ns() - start;
         if (waited > handover_limit_ns) return JD_ERROR_BUSY;
-        if (waited > handover_patience_ns && !client->busy.exchange(true, std::memory_order_acquire)) {
+        const uint64_t period = client->period_ns.load(std::memory_order_relaxed);
+        const uint64_t patience = period == 0 ? 0 : 2 * period + handover_slack_ns;
+        if (waited >= patience && !client->busy.exchange(true, std::memory_order_acquire)) {
             jackdaw::exchange_segment(client, segment);
             client->busy.store(false, std::memory_order_release);
         } else {

@@ -14,6 +14,9 @@ namespace jackdaw {
 constexpr uint32_t chunk_frames = 1024; // a block is rendered in chunks of at most this
 constexpr uint32_t midi_staged = 256;   // events of one block
 
+// The gate through which music passes. A movement once begun is played to its end: turning half-way would be a kink.
+enum class Gate : uint8_t { closed, opening, open, closing };
+
 struct AudioState {
     jd_segment* segment = nullptr;
     uint32_t rate = 0;
@@ -24,10 +27,10 @@ struct AudioState {
     uint64_t midi_write = 0;
     uint64_t out_write = 0;       // the writer's, as seen at the start of this block
     uint64_t epoch = 0;
-    // The gate: 0 = silent, `fade` = straight through, moving one frame at a time in between. Invariant while it is not
-    // closed: at least `gate` frames are left in the ring, so that a fade-out is always possible.
-    uint32_t gate = 0;
-    bool open = false;            // where the gate is going
+    // Invariant while the gate is not closed: at least `level` frames are left in the ring, so that a fade-out is possible.
+    Gate gate = Gate::closed;
+    uint32_t level = 0;           // 0 = silent, `fade` = straight through
+    bool play = false;            // this block is to be played, as far as there is music
     bool dry = false;             // an underrun is going on
     bool was_armed = false;
     // What still rings of music that was left behind (epoch, stale drop, hand-over), its fade-out already applied.
@@ -65,6 +68,7 @@ struct jd_client {
     // audio thread -> control thread
     std::atomic<jd_segment*> rendering{nullptr};
     std::atomic<bool> stopped{false};
+    std::atomic<uint64_t> period_ns{0}; // of the last block; 0 = none was rendered yet
 
     std::atomic<bool> busy{false};
     jackdaw::AudioState audio;

@@ -23,8 +23,18 @@ namespace {
 // Smooth step: 0 to 1 with level ends; shape(x) + shape(1 - x) = 1.
 float shape(float x) noexcept { return x * x * (3.0F - 2.0F * x); }
 
-float gate_gain(const AudioState& a, uint32_t gate) noexcept {
-    return gate >= a.fade ? 1.0F : shape(static_cast<float>(gate) / static_cast<float>(a.fade));
+float gain_at(const AudioState& a, int64_t level) noexcept {
+    return level <= 0 ? 0.0F : level >= a.fade ? 1.0F : shape(static_cast<float>(level) / static_cast<float>(a.fade));
+}
+
+// How the level moves from frame to frame.
+int slope(const AudioState& a) noexcept { return a.gate == Gate::opening ? 1 : a.gate == Gate::closing ? -1 : 0; }
+
+bool is_playing(const AudioState& a) noexcept { return a.gate == Gate::opening || a.gate == Gate::open; }
+
+void shut(AudioState& a) noexcept {
+    a.gate = Gate::closed;
+    a.level = 0;
 }
 
 uint64_t fill(const AudioState& a) noexcept { return a.out_write - a.out_read; }
@@ -35,21 +45,17 @@ void adopt_rate(jd_client* client, AudioState& a) noexcept {
     a.rate = rate;
     const uint32_t before = a.fade;
     a.fade = std::clamp<uint32_t>(static_cast<uint32_t>(uint64_t{rate} * JD_FADE_MS / 1000), 16, JD_MAX_FADE);
-    a.gate = a.gate == before ? a.fade : std::min(a.gate, a.fade);
+    a.level = a.level == before ? a.fade : std::min(a.level, a.fade);
 }
 
 // Put what the gate was letting through, fading out, behind what is ringing already; then the gate is closed.
 void leave_music(AudioState& a) noexcept {
-    const uint32_t gate = a.gate;
-    a.gate = 0;
-    a.open = false;
     const uint32_t rest = a.tail_end - a.tail_at;
     for (auto& channel : a.tail) std::copy(channel + a.tail_at, channel + a.tail_end, channel);
     a.tail_at = 0;
     a.tail_end = rest;
-    if (gate == 0 || a.segment == nullptr) return;
+    if (a.gate == Gate::closed || a.segment == nullptr) return;
     const auto count = static_cast<uint32_t>(std::min<uint64_t>(a.fade, fill(a)));
-    const float level = gate_gain(a, gate);
     for (auto& channel : a.tail)
         if (count > rest) std::fill(channel + rest, channel + count, 0.0F);
     for (uint32_t at = 0; at < count; at += chunk_frames) {
@@ -57,11 +63,12 @@ void leave_music(AudioState& a) noexcept {
         for (uint32_t c = 0; c < JD_MAX_CHANNELS; ++c) {
             a.segment->output.read(std::min(c, a.segment->output.channels - 1), a.out_read + at, a.scratch[c], part);
             for (uint32_t i = 0; i < part; ++i)
-                a.tail[c][at + i] += sane(a.scratch[c][i]) * level *
+                a.tail[c][at + i] += sane(a.scratch[c][i]) * gain_at(a, int64_t{a.level} + slope(a) * (int64_t{at} + i + 1)) *
                                      shape(static_cast<float>(count - at - i - 1) / static_cast<float>(count));
         }
     }
     a.tail_end = std::max(rest, count);
+    shut(a);
     add(&a.segment->header->fades, 1);
 }
 
@@ -78,8 +85,7 @@ void look(AudioState& a) noexcept {
     a.out_write = load_acquire(&a.segment->header->out_write);
     if (fill(a) <= a.segment->output.capacity) return;
     add(&a.segment->header->reader_resyncs, 1);
-    a.gate = 0;
-    a.open = false;
+    shut(a);
     a.out_read = a.out_write;
 }
 
@@ -109,7 +115,7 @@ void wait_for_writer(const jd_client* client, AudioState& a, uint32_t frames) no
     uint64_t seen = a.out_write;
     uint64_t since = jd_now_ns();
     for (;;) {
-        const uint64_t need = a.open && a.gate == a.fade ? uint64_t{frames} + a.fade : start_level(a, frames);
+        const uint64_t need = a.gate == Gate::open ? uint64_t{frames} + a.fade : start_level(a, frames);
         if (fill(a) >= std::min<uint64_t>(need, a.segment->output.capacity) || writer_is_stopping(a)) return;
         if (!playable(client, a) || client->wanted.load(std::memory_order_relaxed) != a.segment) return;
         if (load_acquire(&a.segment->header->epoch) != a.epoch) return; // taken up at the next block
@@ -151,63 +157,62 @@ void decide(const jd_client* client, AudioState& a, uint32_t frames, bool waitin
         const uint64_t keep = std::max(load_relaxed(&h->out_target), start_level(a, frames));
         if (limit != 0 && fill(a) > std::max(limit, keep)) skip_to(a, a.out_write - keep);
     }
-    const bool before = a.open;
-    a.open = can_play && (a.open || fill(a) >= start_level(a, frames));
-    if (a.open) a.dry = false;
-    if (!can_play) a.dry = false;
-    if (before && !a.open && a.gate != 0) add(&h->fades, 1);
-    if (a.open && fill(a) < load_relaxed(&h->low_water)) store_relaxed(&h->low_water, fill(a));
+    if (a.gate == Gate::closed && can_play && fill(a) >= start_level(a, frames)) a.gate = Gate::opening;
+    if (!can_play || is_playing(a)) a.dry = false;
+    if (is_playing(a) && fill(a) < load_relaxed(&h->low_water)) store_relaxed(&h->low_water, fill(a));
+    a.play = can_play;
 }
 
-// Take `count` frames through the gate into scratch + at; `slope` +1, 0 or -1 moves the gate each frame.
-void take(AudioState& a, uint32_t at, uint32_t count, int slope) noexcept {
+// Take `count` frames through the gate into scratch + at.
+void take(AudioState& a, uint32_t at, uint32_t count) noexcept {
+    const int move = slope(a);
     for (uint32_t c = 0; c < JD_MAX_CHANNELS; ++c) {
         float* to = a.scratch[c] + at;
         a.segment->output.read(std::min(c, a.segment->output.channels - 1), a.out_read, to, count);
         for (uint32_t i = 0; i < count; ++i) to[i] = sane(to[i]);
-        if (slope > 0)
-            for (uint32_t i = 0; i < count; ++i) to[i] *= gate_gain(a, a.gate + i + 1);
-        else if (slope < 0)
-            for (uint32_t i = 0; i < count; ++i) to[i] *= gate_gain(a, a.gate - i - 1);
+        if (move != 0)
+            for (uint32_t i = 0; i < count; ++i) to[i] *= gain_at(a, int64_t{a.level} + move * (int64_t{i} + 1));
     }
-    if (slope > 0) a.gate += count;
-    if (slope < 0) a.gate -= count;
+    a.level = static_cast<uint32_t>(int64_t{a.level} + move * int64_t{count});
     a.out_read += count;
+    if (a.level == a.fade && a.gate == Gate::opening) a.gate = Gate::open;
+    if (a.level == 0 && a.gate == Gate::closing) a.gate = Gate::closed;
 }
 
-// Fill the scratch with `count` frames: straight, opening, closing or silent, at most one of each per call.
+// How many frames the gate lets through before it changes, at most `want`; 0: it must change now.
+uint32_t passable(const AudioState& a, uint32_t want) noexcept {
+    const uint64_t left = fill(a);
+    switch (a.gate) {
+        case Gate::open: return static_cast<uint32_t>(a.play && left > a.fade ? std::min<uint64_t>(want, left - a.fade) : 0);
+        case Gate::opening: // each frame lowers what is left and raises what a fade-out needs
+            return static_cast<uint32_t>(left > a.level ? std::min<uint64_t>({want, a.fade - a.level, (left - a.level) / 2}) : 0);
+        case Gate::closing: return static_cast<uint32_t>(std::min<uint64_t>({want, a.level, left}));
+        case Gate::closed: break;
+    }
+    return 0;
+}
+
+// Fill the scratch with `count` frames. The gate changes at most three times on the way.
 void produce(AudioState& a, uint32_t count) noexcept {
     uint32_t done = 0;
-    while (done < count) {
-        const uint32_t want = count - done;
-        const uint64_t left = a.segment != nullptr ? fill(a) : 0;
-        if (a.open) {
-            const uint64_t straight = left > a.fade ? left - a.fade : 0;
-            const uint64_t opening = left > a.gate ? (left - a.gate) / 2 : 0;
-            const bool is_open = a.gate == a.fade;
-            const auto run = static_cast<uint32_t>(
-                is_open ? std::min<uint64_t>(want, straight) : std::min<uint64_t>({want, a.fade - a.gate, opening}));
-            if (run == 0) { // the ring is dry but for the fade-out
-                jd_header* h = a.segment->header;
-                a.open = false;
-                a.dry = !writer_is_stopping(a);
-                add(&h->fades, 1);
-                if (a.dry) add(&h->underruns, 1);
-                continue;
-            }
-            take(a, done, run, is_open ? 0 : 1);
+    while (done < count && a.gate != Gate::closed) {
+        const uint32_t run = passable(a, count - done);
+        if (run != 0) {
+            take(a, done, run);
             done += run;
-        } else if (a.gate != 0 && left != 0) {
-            const auto run = static_cast<uint32_t>(std::min<uint64_t>({want, a.gate, left}));
-            take(a, done, run, -1);
-            done += run;
-        } else {
-            a.gate = 0;
-            for (auto& channel : a.scratch) std::fill(channel + done, channel + count, 0.0F);
-            if (a.dry) add(&a.segment->header->underrun_frames, want);
-            return;
+        } else if (is_playing(a)) { // told to stop, or the ring is dry but for the fade-out
+            jd_header* h = a.segment->header;
+            a.gate = Gate::closing;
+            add(&h->fades, 1);
+            a.dry = a.play && !writer_is_stopping(a);
+            if (a.dry) add(&h->underruns, 1);
+        } else { // nothing left to fade out: only if the cursors jumped
+            shut(a);
         }
     }
+    if (done == count) return;
+    for (auto& channel : a.scratch) std::fill(channel + done, channel + count, 0.0F);
+    if (a.dry) add(&a.segment->header->underrun_frames, count - done);
 }
 
 // Add what rings, then the volume.
@@ -305,8 +310,7 @@ void jackdaw::exchange_segment(jd_client* client, jd_segment* segment) noexcept 
         store_relaxed(&a.segment->header->armed, uint64_t{0});
     }
     a.segment = segment;
-    a.gate = 0;
-    a.open = false;
+    shut(a);
     a.dry = false;
     a.was_armed = false;
     if (segment != nullptr) {
@@ -375,7 +379,7 @@ void jd_render(jd_client* client, const float* const* in, float* const* out, uin
                 std::copy(a.scratch[c < 2 ? c : 0], a.scratch[c < 2 ? c : 0] + count, out[c] + at);
         at += count;
     }
-    if (!a.open && a.gate == 0 && a.tail_at == a.tail_end && client->stop.load(std::memory_order_relaxed))
+    if (a.gate == Gate::closed && a.tail_at == a.tail_end && client->stop.load(std::memory_order_relaxed))
         client->stopped.store(true, std::memory_order_relaxed);
     if (a.segment != nullptr) {
         jd_header* h = a.segment->header;
@@ -385,5 +389,6 @@ void jd_render(jd_client* client, const float* const* in, float* const* out, uin
     }
     a.midi_count = 0;
     a.midi_lost = 0;
+    client->period_ns.store(uint64_t{frames} * 1000000000U / std::max<uint32_t>(a.rate, 1), std::memory_order_relaxed);
     client->busy.store(false, std::memory_order_release);
 }

@@ -129,8 +129,9 @@ jd_client* jd_client_new(void);          /* NULL if memory is short; renders sil
 void jd_client_free(jd_client* client);  /* no callback may be running or come any more */
 
 /* Exchange the segment that is rendered from (NULL: none). Returns once the audio thread has let go of the old one, which
- * it does at its next block: 0. If no block comes for half a second the exchange is made here. JD_ERROR_BUSY: the audio
- * thread hangs inside a block; the old segment must stay mapped. */
+ * it does at its next block: 0. If no block comes within two periods and 20 ms, the exchange is made here; a block that
+ * begins in that very microsecond is silent. JD_ERROR_BUSY: the audio thread hangs inside a block; the old segment must
+ * stay mapped. */
 int jd_client_set_segment(jd_client* client, jd_segment* segment);
 
 void jd_client_set_rate(jd_client* client, uint32_t rate);     /* Hz of the blocks rendered; before they start */
