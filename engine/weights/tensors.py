@@ -68,4 +68,5 @@ def write_tree(path: Path, tree: Mapping[str, Any], about: Mapping[str, Any], *,
     }
     partial = path.with_name(path.name + ".part")
     save_file(tensors, str(partial), metadata={_ABOUT: json.dumps(dict(about))})
+    partial.chmod(0o644)
     partial.replace(path)
