@@ -152,14 +152,15 @@ void step(const jd_pghi_config& c, const float* magnitude, uint64_t frame, float
     const float threshold = std::max(peak + std::log(c.tolerance), 0.0F);
 
     // Time slope from the slope of the log magnitude over bins (even at DC and Nyquist), frequency slope from its slope over
-    // frames: the three-point backward difference. A group delay beyond the window's ends is no group delay: clamp.
+    // frames: the mean of the two- and the three-point backward differences, since the latter alone amplifies errors of the
+    // magnitudes. A group delay beyond the window's ends is no group delay: clamp.
     w.time_slope[0] = 0.0F;
     w.time_slope[bins - 1] = 0.0F;
     for (uint32_t k = 1; k + 1 < bins; ++k) {
         w.time_slope[k] = 0.5F * per_bin * (w.level[k + 1] - w.level[k - 1]);
     }
     for (uint32_t k = 0; k < bins; ++k) {
-        const float rise = 1.5F * w.level[k] - 2.0F * last[k] + 0.5F * before[k];
+        const float rise = 1.25F * w.level[k] - 1.5F * last[k] + 0.25F * before[k];
         w.bin_slope[k] = std::min(std::max(-per_hop * rise, -kPi), kPi);
         w.pending[k] = w.level[k] > threshold ? 1 : 0;
     }
@@ -172,6 +173,10 @@ void step(const jd_pghi_config& c, const float* magnitude, uint64_t frame, float
 
     integrate(bins, c.fft, c.hop, last, last_phase, last_slope, w);
 
+    // The spectrum of a real frame is real at DC and Nyquist.
+    for (const uint32_t k : {0U, bins - 1U}) {
+        w.phase[k] = std::abs(wrapped(w.phase[k])) > 0.5F * kPi ? kPi : 0.0F;
+    }
     for (uint32_t k = 0; k < bins; ++k) {
         last_phase[k] = wrapped(w.phase[k]);
         phase[k] = (k & 1U) == 0 ? last_phase[k] : last_phase[k] - std::copysign(kPi, last_phase[k]);
