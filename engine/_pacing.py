@@ -8,8 +8,8 @@ delay       what resampling both ways holds back, 0 at equal rates;
 loop        L = target + N + delay: from an instant of the input to the same instant's answer in the output.
 
 A step begun at fill <= target finds its input captured, and lands in time as long as it takes less than the target
-lasts. L is a whole number of periods. It grows at once when steps get slow or the ring ran dry, and shrinks after 30 s of
-calm.
+lasts. L is a whole number of periods. It grows at once when steps get slow or the ring ran dry, and shrinks after 30 s
+of calm.
 """
 
 import math

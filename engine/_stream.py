@@ -6,7 +6,8 @@ the output ring: the clock anchor gives D = output frame - input frame of one in
 
 aligned     Step k, whose sound is output [E + kN, E + (k+1)N), hears what was captured at output time
             [E + kN - L, E + (k+1)N - L): L never wavers, whatever the steps' times are. E is where the epoch starts;
-            before E the model hears silence. When D moves (an underrun, lost input), the input cursor skips or silence is put in, and L stays.
+            before E the model hears silence. When D moves (an underrun, lost input), the input cursor skips or silence
+            is put in, and L stays.
 newest      The frames captured last, in one piece while the engine keeps up; after a stall all but the newest step is
             skipped.
 """

@@ -7,8 +7,8 @@ ZeroMQ ROUTER on ``ipc://`` in a folder that only this user can enter; messages 
     {"v": 1, "id": 7, "ok": False, "error": {"code": "bad value", "text": "temperature = 9 is out of range; ..."}}
 
 Operations: ``hello``; ``status``; ``set`` (values: name to number); ``prompt`` (prompts: list of maps with text or
-audio, and weight); ``reset`` (seed, may be missing); ``stop``. A message that cannot be understood gets an error reply and
-changes nothing. The server runs on one thread of its own; what it asks of the session is done by mail.
+audio, and weight); ``reset`` (seed, may be missing); ``stop``. A message that cannot be understood gets an error reply
+and changes nothing. The server runs on one thread of its own; what it asks of the session is done by mail.
 """
 
 import os
