@@ -2,7 +2,8 @@
 
 Frames are real FFTs of 1920 samples under a periodic Hann window, one every 480 samples (100 a second at 48 kHz); frame
 j covers samples 480j-1440 .. 480j+479 and the past before sample 0 is silence, so that nothing depends on the future.
-Four frames make one token frame of 1920 samples. Magnitudes are scaled such that a full-scale sine reads 1.0 in its bin.
+Four frames make one token frame of 1920 samples. Magnitudes are scaled such that a full-scale sine reads 1.0 in its
+bin.
 
 Band magnitudes are root mean squares over the bins of a band: 25 Hz wide up to 6 kHz, then 50, 100 and 300 Hz. They are
 kept for left, right and mid = (left + right) / 2; phases are made again from them: mid's by phase gradient heap

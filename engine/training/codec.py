@@ -1,0 +1,383 @@
+"""Train the codec of `tiny` on a corpus, while the corpus may still grow.
+
+Run ``python -m jackdaw.engine.training.codec --corpus DIR --out DIR --minutes N``; settings stand in ``tiny.toml``, table
+``[codec]``. The network is trained to reproduce log band magnitudes; after a short phase without quantiser the codebooks
+are set by k-means on a sample of latents, then follow the encoder as running averages (van den Oord et al. 2017), and codes
+that are never used restart at a latent of the batch. The learning rate falls to zero along a cosine over the minutes given.
+
+``DIR/checkpoint.safetensors`` holds everything (params, optimiser, averages, step, time spent), written every few minutes
+and at Ctrl-C; with ``--resume`` the run goes on from it. ``--export FILE`` writes the params alone, in bfloat16.
+"""
+
+import argparse
+import math
+import signal
+import sys
+import time
+import tomllib
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import Array
+from numpy.typing import NDArray
+
+from jackdaw.engine.models import tiny_codec
+from jackdaw.engine.models.tiny_codec import CodecConfig, codes_to_latent, log_bands, quantise
+from jackdaw.engine.models.tiny_spectrum import FRAMES_PER_TOKEN, HOP, RATE
+from jackdaw.engine.training._checkpoint import load_tree, save_tree
+from jackdaw.engine.training._features import FeatureStore, unpack
+
+__all__ = ["CodecTraining", "train"]
+
+_CONFIG = CodecConfig()
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodecTraining:
+    """Settings of a training run: table ``[codec]`` of ``tiny.toml``."""
+
+    seed: int = 0
+    batch: int = 8
+    token_frames: int = 52
+    learning_rate: float = 1e-3
+    warm_up_steps: int = 100
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    plain_steps: int = 200
+    codebook_sample: int = 16384
+    codebook_decay: float = 0.99
+    dead_below: float = 0.01
+    reset_until: float = 0.8
+    commitment: float = 0.25
+    root_weight: float = 10.0
+    all_levels: float = 0.6
+    gain_low_db: float = -12.0
+    gain_high_db: float = 3.0
+    swap: float = 0.2
+    mono: float = 0.1
+    enough_seconds: float = 600.0
+    save_minutes: float = 2.0
+    validation_songs: int = 12
+    validation_token_frames: int = 150
+
+
+class _Run(NamedTuple):
+    """Everything that training changes."""
+
+    net: dict[str, Any]
+    optimiser: Any
+    counts: Array
+    sums: Array
+    step: Array
+    spent: Array
+
+
+def _books(run: _Run) -> Array:
+    return run.sums / run.counts[..., None]
+
+
+def _params(run: _Run) -> dict[str, Any]:
+    return {**run.net, "codebooks": _books(run)}
+
+
+def _optimiser(settings: CodecTraining) -> optax.GradientTransformation:
+    return optax.chain(
+        optax.clip_by_global_norm(settings.clip),
+        optax.scale_by_adam(b1=0.9, b2=0.98),
+        optax.add_decayed_weights(settings.weight_decay, lambda tree: jax.tree.map(lambda x: x.ndim > 1, tree)),
+    )
+
+
+def _fresh(settings: CodecTraining) -> _Run:
+    params = tiny_codec.init_params(jax.random.key(settings.seed))
+    books = params.pop("codebooks")
+    expected = settings.batch * settings.token_frames / _CONFIG.codebook
+    counts = jnp.full(books.shape[:2], expected)
+    zero = jnp.float32(0)
+    return _Run(params, _optimiser(settings).init(params), counts, books * expected, jnp.int32(0), zero)
+
+
+def _augment(packed: Array, gains: Array, swap: Array, mono: Array) -> Array:
+    bands = unpack(packed) * gains[:, None, None, None]
+    left, right, mid = bands[:, :, 0], bands[:, :, 1], bands[:, :, 2]
+    swap, mono = swap[:, None, None], mono[:, None, None]
+    left, right = jnp.where(swap, right, left), jnp.where(swap, left, right)
+    return jnp.stack([jnp.where(mono, mid, left), jnp.where(mono, mid, right), mid], axis=2)
+
+
+def _loss(
+    net: dict[str, Any], books: Array, bands: Array, levels: Array, quantised: bool, settings: CodecTraining
+) -> tuple[Array, tuple[Array, Array, Array]]:
+    batch = (bands.shape[0],)
+    _, latent = tiny_codec.encode_latent(net, tiny_codec.encode_init(batch=batch), bands)
+    used, commitment, codes = latent, jnp.float32(0), jnp.zeros((*latent.shape[:-1], _CONFIG.levels), jnp.int32)
+    if quantised:
+        still = jax.lax.stop_gradient(latent)
+        codes = quantise(books, still)
+        parts = jnp.stack([books[k][codes[..., k]] for k in range(_CONFIG.levels)])
+        kept = jnp.arange(_CONFIG.levels)[:, None, None, None] < levels[None, :, None, None]
+        used = latent + (jnp.where(kept, parts, 0).sum(0) - still)
+        commitment = jnp.mean((latent - parts.sum(0)) ** 2) / jnp.mean((still - still.mean((0, 1))) ** 2)
+    _, made = tiny_codec.decode_latent(net, tiny_codec.decode_init(batch=batch), used)
+    target = log_bands(bands)
+    log_error = jnp.mean(jnp.abs(made - target))
+    root_error = jnp.mean(jnp.abs(jnp.exp(0.5 * jnp.minimum(made, 4.0)) - jnp.exp(0.5 * target)))
+    total = log_error + settings.root_weight * root_error + settings.commitment * commitment
+    return total, (jnp.stack([log_error, root_error, commitment]), latent, codes)
+
+
+def _follow(
+    run: _Run, latent: Array, codes: Array, key: Array, resetting: Array, settings: CodecTraining
+) -> tuple[Array, Array]:
+    """Move the codebooks' running averages towards the latents of a batch."""
+    rest, codes = latent.reshape(-1, _CONFIG.latent), codes.reshape(-1, _CONFIG.levels)
+    books, keep = _books(run), settings.codebook_decay
+    counts, sums = [], []
+    for k in range(_CONFIG.levels):
+        chosen = jax.nn.one_hot(codes[:, k], _CONFIG.codebook)
+        count = keep * run.counts[k] + (1 - keep) * chosen.sum(0)
+        total = keep * run.sums[k] + (1 - keep) * chosen.T @ rest
+        dead = (count < settings.dead_below) & resetting
+        spare = rest[jax.random.randint(jax.random.fold_in(key, k), (_CONFIG.codebook,), 0, len(rest))]
+        again = 0.1 * len(rest) / _CONFIG.codebook
+        counts.append(jnp.where(dead, again, count))
+        sums.append(jnp.where(dead[:, None], spare * again, total))
+        rest = rest - books[k][codes[:, k]]
+    return jnp.stack(counts), jnp.stack(sums)
+
+
+@partial(jax.jit, static_argnames=("quantised", "settings"), donate_argnums=0)
+def _step(
+    run: _Run, batch: dict[str, Array], progress: Array, *, quantised: bool, settings: CodecTraining
+) -> tuple[_Run, Array, Array]:
+    bands = _augment(batch["packed"], batch["gains"], batch["swap"], batch["mono"])
+    gradient = jax.value_and_grad(_loss, has_aux=True)
+    (_, (errors, latent, codes)), slopes = gradient(
+        run.net, _books(run), bands, batch["levels"], quantised, settings
+    )
+    moves, optimiser = _optimiser(settings).update(slopes, run.optimiser, run.net)
+    warm = jnp.minimum(1.0, (run.step + 1) / settings.warm_up_steps)
+    rate = settings.learning_rate * warm * (0.5 + 0.5 * jnp.cos(jnp.pi * jnp.minimum(progress, 1.0)))
+    net = jax.tree.map(lambda p, m: p - rate * m, run.net, moves)
+    counts, sums = run.counts, run.sums
+    if quantised:
+        key = jax.random.fold_in(jax.random.key(settings.seed + 1), run.step)
+        counts, sums = _follow(run, latent, codes, key, progress < settings.reset_until, settings)
+    return run._replace(net=net, optimiser=optimiser, counts=counts, sums=sums, step=run.step + 1), errors, codes
+
+
+def _batch(songs: list[NDArray[np.uint8]], step: int, settings: CodecTraining) -> dict[str, Any]:
+    """Draw a batch; depends on the songs, the settings and the step alone."""
+    draw = np.random.default_rng([settings.seed, step])
+    n, frames = settings.batch, settings.token_frames * FRAMES_PER_TOKEN
+    songs = [song for song in songs if len(song) > frames]
+    lengths = np.array([len(song) for song in songs], float)
+    chosen = draw.choice(len(songs), n, p=lengths / lengths.sum())
+    starts = [int(draw.integers(0, len(songs[i]) - frames)) for i in chosen]
+    levels = np.where(draw.random(n) < settings.all_levels, _CONFIG.levels, draw.integers(1, _CONFIG.levels, n))
+    return {
+        "packed": np.stack([songs[i][at : at + frames] for i, at in zip(chosen, starts, strict=True)]),
+        "gains": 10 ** (draw.uniform(settings.gain_low_db, settings.gain_high_db, n) / 20).astype(np.float32),
+        "swap": draw.random(n) < settings.swap,
+        "mono": draw.random(n) < settings.mono,
+        "levels": levels.astype(np.int32),
+    }
+
+
+def _set_codebooks(run: _Run, songs: list[NDArray[np.uint8]], settings: CodecTraining) -> _Run:
+    """Set the codebooks by k-means (10 rounds), level after level, on latents of the corpus."""
+    encode = jax.jit(lambda net, bands: tiny_codec.encode_latent(net, tiny_codec.encode_init(batch=(8,)), bands)[1])
+    parts, have, number = [], 0, int(run.step)
+    while have < settings.codebook_sample:
+        number += 1
+        drawn = _batch(songs, number, replace(settings, batch=8))
+        bands = _augment(*(jnp.asarray(drawn[k]) for k in ("packed", "gains", "swap", "mono")))
+        parts.append(encode(run.net, bands).reshape(-1, _CONFIG.latent))
+        have += len(parts[-1])
+    rest = jnp.concatenate(parts)
+    draw = np.random.default_rng(settings.seed)
+
+    @jax.jit
+    def improve(book: Array, rest: Array) -> tuple[Array, Array]:
+        codes = quantise(book[None], rest)[:, 0]
+        chosen = jax.nn.one_hot(codes, _CONFIG.codebook)
+        count = chosen.sum(0)
+        return jnp.where(count[:, None] > 0, chosen.T @ rest / jnp.maximum(count, 1)[:, None], book), codes
+
+    books = []
+    for _ in range(_CONFIG.levels):
+        book = rest[draw.choice(len(rest), _CONFIG.codebook, replace=False)]
+        for _ in range(10):
+            book, _ = improve(book, rest)
+        _, codes = improve(book, rest)
+        rest = rest - book[codes]
+        books.append(book)
+    return run._replace(sums=jnp.stack(books) * run.counts[..., None])
+
+
+def _mel() -> NDArray[np.float32]:
+    """Triangles of equal width on the mel scale, shape (BANDS, 128), for powers of bands."""
+    centres = np.concatenate([np.arange(241), 241.5 + 2 * np.arange(60), 362.5 + 4 * np.arange(50)])
+    centres = np.concatenate([centres, 566.5 + 12 * np.arange(33)]) * RATE / 1920
+    widths = np.repeat([1, 2, 4, 12], [241, 60, 50, 33])
+    mels = 2595 * np.log10(1 + centres / 700)
+    edges = np.linspace(0, mels[-1], 130)
+    rise = (mels[:, None] - edges[None, :-2]) / (edges[1:-1] - edges[:-2])
+    fall = (edges[None, 2:] - mels[:, None]) / (edges[2:] - edges[1:-1])
+    filters = np.maximum(0, np.minimum(rise, fall)) * widths[:, None]
+    # The lowest triangles are narrower than a band: give them the nearest one.
+    for k in np.flatnonzero(filters.sum(0) == 0):
+        filters[np.argmin(np.abs(mels - edges[k + 1])), k] = 1
+    return (filters / filters.sum(0)).astype(np.float32)
+
+
+@partial(jax.jit, static_argnames="levels")
+def _judge(params: dict[str, Any], packed: Array, mel: Array, *, levels: int) -> tuple[Array, Array]:
+    """Mean absolute error of log magnitudes (nepers) and of 128 mel bands (dB, floor -80), and the codes."""
+    bands = unpack(packed)
+    batch = (packed.shape[0],)
+    _, codes = tiny_codec.encode_step(params, tiny_codec.encode_init(batch=batch), bands)
+    latent = codes_to_latent(params, codes[..., :levels])
+    _, logs = tiny_codec.decode_latent(params, tiny_codec.decode_init(batch=batch), latent)
+    made = jnp.maximum(jnp.exp(jnp.minimum(logs, 4.0)) - tiny_codec.FLOOR, 0)
+    decibels = [10 * jnp.log10(x**2 @ mel + 1e-8) for x in (bands, made)]
+    return jnp.stack([jnp.mean(jnp.abs(logs - log_bands(bands))), jnp.mean(jnp.abs(decibels[0] - decibels[1]))]), codes
+
+
+def _validation(run: _Run, songs: list[NDArray[np.uint8]], settings: CodecTraining) -> str:
+    frames = settings.validation_token_frames * FRAMES_PER_TOKEN
+    songs = [song for song in songs if len(song) > frames + 400][: settings.validation_songs]
+    if not songs:
+        return "no validation songs yet"
+    packed, mel, params = np.stack([song[400 : 400 + frames] for song in songs]), jnp.asarray(_mel()), _params(run)
+    parts = []
+    for levels in (2, 4, 6):
+        errors, codes = _judge(params, packed, mel, levels=levels)
+        parts.append(f"{levels} levels: log {float(errors[0]):.3f} mel {float(errors[1]):.2f} dB")
+    return f"{len(songs)} songs; " + "; ".join(parts) + "; " + _usage(np.asarray(codes))
+
+
+def _usage(codes: NDArray[np.int32]) -> str:
+    """Describe codes: perplexity of each level."""
+    parts = []
+    for level in codes.reshape(-1, codes.shape[-1]).T:
+        share = np.bincount(level, minlength=_CONFIG.codebook) / len(level)
+        share = share[share > 0]
+        parts.append(f"{math.exp(-float((share * np.log(share)).sum())):.0f}")
+    return "perplexity " + " ".join(parts)
+
+
+def _save(path: Path, run: _Run, settings: CodecTraining) -> None:
+    save_tree(path, run._asdict(), {k: str(v) for k, v in asdict(settings).items()})
+
+
+def train(
+    corpus: Path, out: Path, minutes: float, *, resume: bool, settings: CodecTraining, export: Path | None
+) -> None:
+    """Train until `minutes` of training time are spent in all, or until Ctrl-C; then save.
+
+    Parameters
+    ----------
+    corpus, out
+        Folders of the songs, and of features and checkpoint.
+    minutes
+        Training time over which the learning rate falls to zero; time before a resume counts.
+    resume
+        Whether to go on from the checkpoint.
+    settings
+        Everything else.
+    export
+        Where to write the params in bfloat16 at the end, if anywhere.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is nothing to resume.
+    ValueError
+        If the checkpoint is of another network.
+    """
+    checkpoint, run = out / "checkpoint.safetensors", _fresh(settings)
+    if resume:
+        run = _Run(**load_tree(checkpoint, run._asdict())[0])
+    store = FeatureStore(corpus, out / "features")
+    store.start()
+    stopped: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda *_: stopped.append(1))
+    try:
+        while sum(map(len, store.songs("train"))) < settings.enough_seconds * RATE / HOP and not stopped:
+            time.sleep(1)
+        run = _loop(run, store, checkpoint, minutes, settings, stopped)
+    finally:
+        signal.signal(signal.SIGINT, before)
+        store.stop()
+    _save(checkpoint, run, settings)
+    print("end:", _validation(run, store.songs("valid"), settings), flush=True)
+    if export is not None:
+        save_tree(export, _params(run), {"model": "tiny codec", "steps": str(int(run.step))}, half=True)
+
+
+def _loop(
+    run: _Run, store: FeatureStore, checkpoint: Path, minutes: float, settings: CodecTraining, stopped: list[int]
+) -> _Run:
+    spent, total = float(run.spent), minutes * 60
+    saved, recent, codes = time.monotonic(), [], []
+    while spent < total and not stopped:
+        began, number, songs = time.monotonic(), int(run.step), store.songs("train")
+        if number == settings.plain_steps:
+            run = _set_codebooks(run, songs, settings)
+        run, errors, chosen = _step(
+            run,
+            jax.tree.map(jnp.asarray, _batch(songs, number, settings)),
+            jnp.float32(spent / total),
+            quantised=number >= settings.plain_steps,
+            settings=settings,
+        )
+        recent.append(np.asarray(errors))
+        codes.append(np.asarray(chosen))
+        spent += time.monotonic() - began
+        run = run._replace(spent=jnp.float32(spent))
+        if (number + 1) % 50 == 0:
+            log, root, commitment = np.mean(recent, axis=0)
+            hours = sum(map(len, songs)) * HOP / RATE / 3600
+            print(
+                f"step {number + 1}  {spent / 60:.1f} of {minutes:g} min  log {log:.4f}  root {root:.5f}"
+                f"  commitment {commitment:.3f}  {_usage(np.stack(codes))}  corpus {hours:.2f} h"
+                f"  ends in {(total - spent) / 60:.1f} min",
+                flush=True,
+            )
+            recent, codes = [], []
+        if time.monotonic() - saved > settings.save_minutes * 60:
+            _save(checkpoint, run, settings)
+            print("valid:", _validation(run, store.songs("valid"), settings), flush=True)
+            saved = time.monotonic()
+    return run
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m jackdaw.engine.training.codec", description="Train tiny's codec.")
+    parser.add_argument("--corpus", type=Path, required=True, help="folder with songs/NNNNN.flac and NNNNN.json")
+    parser.add_argument("--out", type=Path, required=True, help="folder of checkpoint and features")
+    parser.add_argument("--minutes", type=float, default=40, help="training time in all (default: %(default)s)")
+    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
+    parser.add_argument("--export", type=Path, help="write the params here at the end, in bfloat16")
+    parser.add_argument("--settings", type=Path, default=Path(__file__).with_name("tiny.toml"), help="TOML file")
+    given = parser.parse_args(arguments)
+    table = tomllib.loads(given.settings.read_text()).get("codec", {})
+    try:
+        settings = CodecTraining(**table)
+        train(given.corpus, given.out, given.minutes, resume=given.resume, settings=settings, export=given.export)
+    except (TypeError, ValueError, FileNotFoundError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
