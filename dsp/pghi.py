@@ -1,8 +1,9 @@
 """Phase from magnitudes, frame by frame, without look-ahead: the Python face of the native phase reconstruction.
 
-State is a value: :func:`pghi_step` reads one and returns the next, and never writes into what it was given, so a stream can
-be kept, restored and forked. Splitting the frames of a stream over calls in any way gives the same bytes. The conventions of
-the frames (periodic Hann window as long as the FFT, time zero at the frame's first sample) stand in ``jackdaw/pghi.h``.
+State is a value: :func:`pghi_step` reads one and returns the next, and never writes into what it was given, so a
+stream can be kept, restored and forked. Splitting the frames of a stream over calls in any way gives the same bytes.
+The conventions of the frames (periodic Hann window as long as the FFT, time zero at the frame's first sample) stand in
+``jackdaw/pghi.h``.
 """
 
 from typing import NamedTuple
@@ -76,8 +77,8 @@ def pghi_step(
     magnitude
         float32, shape (frames, n_bins), linear, finite and >= 0.
     tolerance
-        Bins with less than this part (0..1, amplitude) of the largest magnitude in a frame and the one before get a random
-        phase.
+        Bins with less than this part (0..1, amplitude) of the largest magnitude in a frame and the one before get a
+        random phase.
 
     Returns
     -------

@@ -62,7 +62,9 @@ Entry entry(float level, uint32_t bin, bool previous) {
     return (static_cast<Entry>(bits) << 32U) | (static_cast<Entry>(bin) << 1U) | (previous ? 1U : 0U);
 }
 
-float wrapped(float phase) { return phase - kTwoPi * std::floor(phase / kTwoPi + 0.5F); }
+float wrapped(float phase) {
+    return std::min(std::max(phase - kTwoPi * std::floor(phase / kTwoPi + 0.5F), -kPi), kPi);
+}
 
 // Counter-based: one round of splitmix64's finaliser over seed, frame and bin (Steele, Lea, Flood 2014).
 uint64_t mixed(uint64_t x) {

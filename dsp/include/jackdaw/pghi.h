@@ -45,7 +45,7 @@ int64_t jd_pghi_step(const jd_pghi_config *config, uint32_t frames, const float 
 
 /* Spectra of left and right from the magnitudes of left, right and mid = (left + right) / 2 and the phase of mid, by the
  * cosine rule: L, R and 2M are the sides of a triangle. Magnitudes of L and R are kept exactly; where no triangle has those
- * sides, the pair is collinear with M as nearly as they allow. `count` bins in all; spectra interleaved (real, imaginary).
+ * sides, they are turned towards M or against it, as near as can be. `count` bins in all; spectra interleaved (real, imaginary).
  * Left is turned ahead of mid and right behind it in every bin: magnitudes cannot tell which, and one sign throughout keeps
  * neighbouring bins and frames coherent. */
 void jd_stereo_spectra(uint64_t count, const float *left, const float *right, const float *mid, const float *mid_phase,
