@@ -67,7 +67,12 @@ int jd_read_transport(const jd_segment* segment, jd_transport* transport) {
 }
 
 uint64_t jd_writer_fill(jd_segment* segment) {
-    return std::min<uint64_t>(segment->out_write - load_acquire(&segment->header->out_read), segment->output.capacity);
+    const uint64_t fill = segment->out_write - load_acquire(&segment->header->out_read);
+    if (fill <= segment->output.capacity) return fill;
+    // The reader follows a cursor that isn't ours: say ours again, and it starts afresh from there.
+    store_release(&segment->header->out_write, segment->out_write);
+    add(&segment->header->writer_resyncs, 1);
+    return segment->output.capacity;
 }
 
 int jd_writer_write(jd_segment* segment, const float* interleaved, uint32_t frames) {
