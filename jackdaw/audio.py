@@ -4,9 +4,9 @@ Waveforms are values: no method writes into one. Files are written under a tempo
 program leaves either the whole file or none.
 """
 
+import contextlib
 import os
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,9 +15,47 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-__all__ = ["Waveform", "concatenate"]
+__all__ = ["Waveform", "concatenate", "write_file"]
 
-_FORMATS = {".wav": ("WAV", "FLOAT"), ".flac": ("FLAC", "PCM_24")}
+_FORMATS = {".wav": "WAV", ".flac": "FLAC"}
+
+
+@contextlib.contextmanager
+def write_file(path: str | Path, sample_rate: int, channels: int) -> Iterator[Callable[[NDArray[np.float32]], None]]:
+    """Write a file piece by piece; a context manager that yields the function to append samples with.
+
+    The file appears under its name when the context ends; if it ends with an exception, nothing is left behind. Equal
+    samples give equal bytes.
+
+    Parameters
+    ----------
+    path
+        Ends in .wav or .flac.
+    sample_rate, channels
+        Of the samples, shape (samples, channels).
+
+    Raises
+    ------
+    ValueError
+        If the name has another ending.
+    OSError
+        If the file cannot be written.
+    """
+    name = Path(path)
+    kind = _FORMATS.get(name.suffix.lower())
+    if kind is None:
+        raise ValueError(f"{str(name)!r}: give a name that ends in .wav or .flac")
+    if not name.parent.is_dir():
+        raise FileNotFoundError(f"{str(name)!r}: folder {str(name.parent)!r} is not there")
+    partial = name.with_name(f".{name.name}.{os.getpid()}.part")
+    try:
+        # 24 bit: libsndfile puts the time of day into float WAV files
+        with soundfile.SoundFile(partial, "w", sample_rate, channels, subtype="PCM_24", format=kind) as file:
+            yield file.write
+        os.replace(partial, name)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,28 +111,9 @@ class Waveform:
         return cls(samples, int(rate))
 
     def write(self, path: str | Path) -> None:
-        """Write a WAV (float) or FLAC (24 bit) file, by the name's ending.
-
-        Raises
-        ------
-        ValueError
-            If the name ends in neither.
-        """
-        name = Path(path)
-        if name.suffix.lower() not in _FORMATS:
-            raise ValueError(f"{str(name)!r}: give a name that ends in .wav or .flac")
-        kind, subtype = _FORMATS[name.suffix.lower()]
-        handle, temporary = tempfile.mkstemp(prefix=f".{name.name}.", dir=name.parent)
-        os.close(handle)
-        try:
-            soundfile.write(temporary, self.samples, self.sample_rate, subtype=subtype, format=kind)
-            umask = os.umask(0)
-            os.umask(umask)
-            os.chmod(temporary, 0o666 & ~umask)
-            os.replace(temporary, name)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        """Write a WAV or FLAC file (24 bit; samples beyond -1..1 are clipped); see :func:`write_file`."""
+        with write_file(path, self.sample_rate, self.channels) as append:
+            append(self.samples)
 
     def __len__(self) -> int:
         return len(self.samples)

@@ -6,6 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from jackdaw.engine.models.contract import Model
+from jackdaw.engine.weights.tiny import FILES, load_tiny
 
 __all__ = ["MODELS", "Entry", "load_model"]
 
@@ -69,9 +70,8 @@ def _beep(variant: str) -> Callable[[], Model]:
 
 
 def _tiny() -> Model:
-    from jackdaw.engine.models.tiny import Tiny
-
-    return Tiny.from_files(_BUNDLED)
+    model: Model = load_tiny(_BUNDLED)
+    return model
 
 
 MODELS: dict[str, Entry] = {
@@ -82,7 +82,7 @@ MODELS: dict[str, Entry] = {
             description="the bundled live model: hears you, plays styles from words or audio",
             hear="newest",
             loader=_tiny,
-            weights=("tiny_codec.safetensors", "tiny_lm.safetensors", "tiny_style.safetensors"),
+            weights=FILES,
         ),
         Entry(name="beep", description="test: beeps, and echoes what it hears", hear="aligned", loader=_beep("beep")),
         Entry(name="beep-echo", description="test: the echo alone", hear="aligned", loader=_beep("beep-echo")),

@@ -1,0 +1,54 @@
+"""Models of these tests: the test models, and a `tiny` with small random networks."""
+
+from collections.abc import Callable
+from functools import cache
+
+import jax
+import numpy as np
+import pytest
+
+from jackdaw.engine.models.beep import VARIANTS, Beep
+from jackdaw.engine.models.contract import Model
+
+WORDS = ["disco", "slow", "blues", "rock"]
+
+
+@cache
+def small_tiny() -> Model:
+    from jackdaw.engine.models import tiny, tiny_codec, tiny_lm, tiny_style
+
+    codec = tiny_codec.CodecConfig(
+        width=32, hidden=48, latent=16, levels=3, codebook=64,
+        encoder_fine=1, encoder_coarse=1, decoder_coarse=1, decoder_fine=1,
+    )  # fmt: skip
+    language = tiny_lm.LMConfig(
+        levels=3, codebook=64, layers=2, width=32, heads=2, depth_width=16, depth_hidden=24, window=12, period=64
+    )
+    params = {
+        "codec": tiny_codec.init_params(jax.random.key(0), codec),
+        "lm": tiny_lm.init_params(language, 0),
+    }
+    bands, mask = np.zeros((1, 8, tiny_style.BANDS), np.float32), np.ones((1, 8), np.float32)
+    styles = {
+        "text": {
+            "table": np.random.default_rng(0).integers(-127, 128, (len(WORDS), 128), dtype=np.int8),
+            "scale": np.ones(len(WORDS), np.float16),
+        },
+        "audio": tiny_style.AudioTower().init(jax.random.key(1), bands, mask)["params"],
+    }
+    return tiny.Tiny(params, codec, language, styles, WORDS)
+
+
+MAKERS: dict[str, Callable[[], Model]] = {variant: (lambda v=variant: Beep(v)) for variant in VARIANTS} | {
+    "tiny": small_tiny
+}
+
+
+@pytest.fixture(params=sorted(MAKERS))
+def model(request: pytest.FixtureRequest) -> Model:
+    return MAKERS[request.param]()
+
+
+@pytest.fixture
+def tiny() -> Model:
+    return small_tiny()
