@@ -80,8 +80,16 @@ def captions(style: Style, mode: str, bpm: float, heard: list[str], rng: np.rand
     """
     group = GROUPS[style.group]
     family, tempo = style.family, _tempo_word(bpm, rng)
-    moods = rng.permutation(group.moods)
     other = str(rng.choice(group.names))
+    moods = [str(m) for m in rng.permutation(group.moods)]
+
+    def mood(text: str) -> str:
+        """The next mood that does not repeat a word of the text ("bluesy blues", "slow slow song")."""
+        word = next((m for m in moods if m[:4] not in text), moods[0])
+        moods.remove(word)
+        moods.append(word)
+        return f"{word} {text}"
+
     key = "in a minor key" if mode == "minor" else "in a major key"
     players = [h for h in heard if h != "drums"]
     lead = players[0] if players else "drums"
@@ -93,11 +101,11 @@ def captions(style: Style, mode: str, bpm: float, heard: list[str], rng: np.rand
     phrases = [
         family,
         tempo_first,
-        f"{moods[0]} {family}" if moods[0] not in family else f"{moods[1]} {family}",
+        mood(family),
         f"{family} with {pair}",
         lead_first,
-        f"{moods[1]} {other}",
+        mood(other),
         f"{family} {key}, {bpm:.0f} bpm",
-        f"{moods[0]} {other} with {band}, {tempo}",
+        f"{mood(other)} with {band}" + ("" if tempo.split()[-1] in other else f", {tempo}"),
     ]
     return list(dict.fromkeys(phrases))

@@ -83,7 +83,7 @@ GROUPS: dict[str, Group] = {
     "country": Group(("pop",), ("rustic", "friendly", "down-home"), ("country music", "country and folk")),
     "march": Group(("classic",), ("proud", "bouncy", "stately"), ("marching music", "parade music")),
     "ragtime": Group(("rag",), ("old-time", "cheerful", "jaunty"), ("early jazz", "dixieland and ragtime")),
-    "ballad": Group(("pop", "sad"), ("slow", "tender", "sad", "romantic"), ("ballad", "slow song")),
+    "ballad": Group(("pop", "sad"), ("tender", "sad", "romantic", "gentle"), ("ballad", "slow song")),
     "gospel": Group(("gospel",), ("solemn", "uplifting", "devout"), ("gospel", "church music")),
     "caribbean": Group(("pop",), ("sunny", "bouncy", "carefree"), ("caribbean music", "island music")),
     "orchestral": Group(("classic", "sad"), ("sweeping", "grand", "cinematic"), ("orchestral music", "film music")),

@@ -66,7 +66,7 @@ class Plan:
     tonic : int
         Pitch class of the key.
     bpm : float
-        Felt beats per minute.
+        Felt beats per minute wanted; the labels carry what MMA made of it.
     soundfont : str
         Key of the render module's table.
     seed : int
@@ -107,11 +107,11 @@ def _choose_style(seed: int, index: int) -> tuple[str, str, Style]:
 
 
 def _kind(name: str) -> str:
-    low = name.lower()
-    for kind in ("intro", "end", "fill"):
-        if kind in low:
+    """What a groove is for, by its author's spelling: "DescendingJazz" is no ending."""
+    for kind, words in (("intro", ("Intro", "intro")), ("end", ("End",)), ("fill", ("Fill",))):
+        if any(word in name for word in words):
             return kind
-    return "other" if "metronome" in low or "triple" in low else "body"
+    return "other" if "Metronome" in name or "Triple" in name else "body"
 
 
 def _choose_grooves(
@@ -254,6 +254,7 @@ def _labels(plan: Plan, midi: Midi, notes: Sequence[Note], frames: int, rng: np.
     style = plan.style
     duration = frames / SAMPLE_RATE
     bar = style.bar
+    bpm = round(60 / midi.seconds(style.unit), 3)  # MMA rounds the tempo to whole quarter notes a minute
     beats = [midi.seconds(i * style.unit) for i in range(len(plan.bars) * style.bpb)]
     beats = [t for t in beats if t < duration]
     changes = [
@@ -282,9 +283,9 @@ def _labels(plan: Plan, midi: Midi, notes: Sequence[Note], frames: int, rng: np.
         "style_group": style.group,
         "groove": max(plan.grooves, key=lambda g: g[1])[0],
         "grooves": [[n, bars, names[n][0]] for n, bars in plan.grooves],
-        "captions": captions(style, plan.progression.mode, plan.bpm, heard, rng),
+        "captions": captions(style, plan.progression.mode, bpm, heard, rng),
         "instruments": heard,
-        "tempo_bpm": plan.bpm,
+        "tempo_bpm": bpm,
         "beats_per_bar": style.bpb,
         "key": f"{ROOT_NAMES[plan.tonic]} {plan.progression.mode}",
         "key_root": plan.tonic,

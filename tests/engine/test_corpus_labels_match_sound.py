@@ -1,0 +1,133 @@
+"""The corpus promises: its labels are where the sound is, songs are reproducible, and a stopped build goes on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import soundfile
+
+from jackdaw.engine.training import corpus
+from jackdaw.engine.training._progressions import QUALITIES
+from jackdaw.engine.training._styles import GROUPS, STYLES
+
+Sound = npt.NDArray[np.float64]
+PITCHES = dict(QUALITIES.values())
+SEED = 10
+
+
+def magnitudes(sound: Sound, size: int, hop: int) -> Sound:
+    frames = np.lib.stride_tricks.sliding_window_view(sound, size)[::hop]
+    return np.abs(np.fft.rfft(frames * np.hanning(size), axis=1))
+
+
+def onset_strength(sound: Sound, hop: int = 480) -> Sound:
+    """Spectral flux, zero mean and unit variance; frame k is centred on sample k * hop."""
+    size = 1024
+    spectra = np.log(magnitudes(np.pad(sound, size // 2), size, hop) + 0.1)
+    flux = np.maximum(0, np.diff(spectra, axis=0, prepend=spectra[:1])).sum(axis=1)
+    return (flux - flux.mean()) / flux.std()
+
+
+def chroma(sound: Sound) -> Sound:
+    size = 16384
+    spectrum = magnitudes(np.pad(sound, (0, max(0, size - len(sound)))), size, 4800).sum(axis=0)
+    hertz = np.arange(len(spectrum)) * 48000 / size
+    able = (hertz > 80) & (hertz < 1500)
+    classes = np.round(69 + 12 * np.log2(hertz[able] / 440)).astype(int) % 12
+    return np.bincount(classes, spectrum[able], 12)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("corpus")
+    assert corpus.build_corpus(out, hours=75 / 3600, seed=SEED) == 2
+    return out
+
+
+def songs(out: Path) -> list[tuple[Sound, dict]]:
+    found = []
+    for path in sorted((out / "songs").glob("*.json")):
+        sound, rate = soundfile.read(path.with_suffix(".flac"))
+        assert rate == 48000
+        assert sound.shape[1] == 2
+        found.append((sound, json.loads(path.read_text())))
+    return found
+
+
+def test_beats_fall_on_onsets(built: Path) -> None:
+    for sound, labels in songs(built):
+        strength = onset_strength(sound.mean(axis=1))
+
+        def at(shift: float, beats: list[float] = labels["beats"], strength: Sound = strength) -> float:
+            frames = np.round((np.array(beats[1:-1]) + shift) * 100).astype(int)
+            return float(np.mean([strength[max(0, k - 1) : k + 2].max() for k in frames]))
+
+        shifts = np.arange(-10, 11) / 100
+        best = shifts[int(np.argmax([at(s) for s in shifts]))]
+        assert abs(best) <= 0.02, f"{labels['family']}: beats sound {best * 1000:.0f} ms away from their labels"
+        assert at(0.0) > 2.0
+
+
+def test_chords_match_the_chroma(built: Path) -> None:
+    for sound, labels in songs(built):
+        mono, right = sound.mean(axis=1), []
+        for start, end, root, quality in labels["chords"]:
+            heard = chroma(mono[int((start + 0.05) * 48000) : int(end * 48000)])
+            fits = [heard[[(r + p) % 12 for p in PITCHES[quality]]].sum() for r in range(12)]
+            right.append(int(np.argmax(fits)) == root)
+        assert np.mean(right) > 0.8, f"{labels['family']}: {np.mean(right):.2f} of its chords sound best on their labelled root"
+
+
+def test_levels_lengths_and_fields(built: Path) -> None:
+    for sound, labels in songs(built):
+        assert 20 * np.log10(np.abs(sound).max()) == pytest.approx(-3, abs=0.05)
+        assert len(sound) / 48000 == pytest.approx(labels["duration_s"], abs=1e-4)
+        assert 35 < labels["duration_s"] < 65
+        assert 3 <= len(labels["captions"]) <= 8
+        assert labels["captions"][0] == labels["family"]
+        assert labels["downbeats"] == labels["beats"][:: labels["beats_per_bar"]]
+        assert np.diff(labels["beats"]) == pytest.approx(60 / labels["tempo_bpm"], abs=1e-4)
+        assert "mma" in labels["provenance"]
+
+
+def test_the_same_seed_makes_the_same_song(built: Path) -> None:
+    sound, labels = corpus.make_song(corpus.plan_song(SEED, 0))
+    stored, _ = soundfile.read(built / "songs" / "00000.flac", dtype="int16")
+    assert np.array_equal(sound, stored)
+    assert json.loads(json.dumps(labels)) == json.loads((built / "songs" / "00000.json").read_text())
+
+
+def test_a_stopped_build_goes_on(built: Path, tmp_path: Path) -> None:
+    """With one song there and another half written, only what is missing is made, and it comes out the same."""
+    target = tmp_path / "songs"
+    target.mkdir()
+    for name in ("00000.flac", "00000.json", "00001.flac"):
+        (target / name).write_bytes((built / "songs" / name).read_bytes())
+    kept = (target / "00000.flac").stat().st_mtime_ns
+    corpus.build_corpus(tmp_path, hours=75 / 3600, seed=SEED)
+    assert (target / "00000.flac").stat().st_mtime_ns == kept
+    assert (target / "00001.json").read_bytes() == (built / "songs" / "00001.json").read_bytes()
+    assert not list(target.glob(".*"))
+    assert (tmp_path / "manifest.jsonl").read_text() == (built / "manifest.jsonl").read_text()
+    with pytest.raises(ValueError, match="another --out or seed"):
+        corpus.build_corpus(tmp_path, hours=75 / 3600, seed=SEED + 1)
+
+
+def test_held_out_styles_and_progressions_stay_out_of_training() -> None:
+    plans = [corpus.plan_song(SEED, i) for i in range(240)]
+    trained = [p for p in plans if p.split == "train"]
+    assert {p.style.group for p in trained[: len(GROUPS)]} == set(GROUPS)
+    seen_files, seen_progressions = {p.style.file for p in trained}, {p.progression for p in trained}
+    for split in ("valid", "test"):
+        own = [p for p in plans if p.split == split]
+        assert len(own) == 20
+        for plan in own:
+            if plan.held == "groove":
+                assert plan.style.file not in seen_files
+            else:
+                assert plan.progression not in seen_progressions
+    assert all(s.group in GROUPS for s in STYLES)
