@@ -1,8 +1,8 @@
 """The model contract: what every model family is to the rest of the house.
 
-A model is a set of pure functions over an explicit state. The session owns the state, calls :meth:`Model.step` from the
-one thread of its device, and hands in what was heard; nothing here knows of rings, sockets or clocks. Since the state is
-a value, it can be kept, restored and forked: two calls with equal arguments give equal results, bit for bit.
+A model is a set of pure functions over an explicit state. The session owns the state, calls :meth:`Model.step` from
+the one thread of its device, and hands in what was heard; nothing here knows of rings, sockets or clocks. Since the
+state is a value, it can be kept, restored and forked: two calls with equal arguments give equal results, bit for bit.
 """
 
 from collections.abc import Mapping
