@@ -119,7 +119,8 @@ class Stream:
 
     def due(self) -> float:
         """Return the seconds until the next step should be begun; 0 = now."""
-        ahead = self._writer.fill - self.pace.target
+        # what is left of an older epoch will be skipped and does not count
+        ahead = self._writer.out_write - max(self._writer.out_read, self.start) - self.pace.target
         if ahead > 0:
             return ahead / self.rate
         late = max(2 * int(self._writer.reader_block), round(_LATE_S * self.rate))

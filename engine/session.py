@@ -96,7 +96,7 @@ class Session:
         self._style = options.style
         self._state: Any = None
         self._stream: Stream | None = None
-        self._reader: tuple[int, int] | None = None
+        self._reader: tuple[int, int, int] | None = None
         self._times = StepTimes()
         self._letters: deque[Callable[[], None]] = deque()
         self._stop = threading.Event()
@@ -254,7 +254,7 @@ class Session:
             self._open_letters()
             self._stop.wait(_IDLE_S)
             return
-        reader = (self._writer.reader_instance, self._writer.reader_rate)
+        reader = (self._writer.reader_instance, self._writer.reader_rate, self._writer.reader_block)
         if self._stream is None or reader != self._reader:
             self._begin_epoch(reader)
         assert self._stream is not None
@@ -270,7 +270,7 @@ class Session:
     def _reader_is_there(self) -> bool:
         return self._writer.reader_rate > 0 and self._writer.reader_alive
 
-    def _begin_epoch(self, reader: tuple[int, int]) -> None:
+    def _begin_epoch(self, reader: tuple[int, int, int]) -> None:
         self._writer.reset()
         self._stream = Stream(
             self._writer,

@@ -141,7 +141,7 @@ class Tiny:
         self._codec_config, self._lm_config = codec_config, lm_config
         self._style_weights = style_weights
         self._pieces = style.WordPieces(vocabulary)
-        shapes = {"codec_config": codec_config, "lm_config": lm_config}
+        shapes: dict[str, Any] = {"codec_config": codec_config, "lm_config": lm_config}
         self._frame = {guided: jax.jit(partial(_frame, guided=guided, **shapes)) for guided in (False, True)}
         self._encode = jax.jit(partial(_encode, config=codec_config, levels=lm_config.levels))
         self._decode = jax.jit(partial(_decode, config=codec_config))

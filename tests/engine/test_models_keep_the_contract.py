@@ -22,7 +22,7 @@ def part(model: Model, audio: Audio, step: int) -> Audio:
     return audio[step * model.spec.step_samples : (step + 1) * model.spec.step_samples]
 
 
-def play(  # noqa: PLR0917
+def play(
     model: Model, state: Any, first: int, last: int, controls: Controls, heard: Audio | None
 ) -> tuple[Any, Audio]:
     pieces = []
