@@ -30,6 +30,7 @@ Array = npt.NDArray[np.float64]
 RATE = 16000
 SIZE, HOP = 512, 160  # 32 ms windows every 10 ms
 EXCERPT_S = 15.0
+LAGS = np.geomspace(8, 400, 128)  # onset lags of 0.08-4 s, in hops
 
 
 def _mel_bank(bands: int = 40, low: float = 40.0, high: float = 7600.0) -> Array:
@@ -44,7 +45,8 @@ def _mel_bank(bands: int = 40, low: float = 40.0, high: float = 7600.0) -> Array
 
 def _spectra(sound: Array, size: int, hop: int) -> Array:
     frames = np.lib.stride_tricks.sliding_window_view(sound, size)[::hop]
-    return np.abs(np.fft.rfft(frames * np.hanning(size), axis=1))
+    spectra: Array = np.abs(np.fft.rfft(frames * np.hanning(size), axis=1))
+    return spectra
 
 
 def features(sound: Array, rate: int) -> Array:
@@ -81,8 +83,10 @@ def features(sound: Array, rate: int) -> Array:
     for band in (*bands, bands.mean(axis=0)):
         centred = band - band.mean()
         power = np.abs(np.fft.rfft(centred, 2 * len(centred))) ** 2
-        correlation = np.fft.irfft(power)[:260] / (power.mean() + 1e-9)
-        rhythm.append(correlation[10:250].reshape(60, 4).max(axis=1))
+        correlation = np.fft.irfft(power)[:410] / (power.mean() + 1e-9)
+        # On an axis of log lag another tempo is a shift, which the magnitude of the Fourier transform does not see.
+        stretched = np.interp(LAGS, np.arange(len(correlation)), correlation)
+        rhythm.append(np.abs(np.fft.rfft(stretched * np.hanning(len(LAGS))))[1:30])
         rhythm.append(np.array([band.mean(), band.std(), (centred**3).mean() / (band.std() ** 3 + 1e-9)]))
     spectrum = _spectra(mono, 4096, 1600)
     hertz = np.arange(spectrum.shape[1]) * RATE / 4096
@@ -212,7 +216,10 @@ def train(corpus: Path) -> Judge:
         if mine.any():
             wrong = [names[g] for g in guess[mine] if g != i]
             heard = ", ".join(sorted(set(wrong)))
-            print(f"  {name:12s} {(guess[mine] == i).mean():.2f} of {mine.sum():3d}" + (f"  heard as {heard}" if wrong else ""))
+            print(
+                f"  {name:12s} {(guess[mine] == i).mean():.2f} of {mine.sum():3d}"
+                + (f"  heard as {heard}" if wrong else "")
+            )
     return judge
 
 

@@ -20,7 +20,8 @@ _EXACT = {
     23: "bandoneon", 24: "nylon guitar", 25: "acoustic guitar", 26: "jazz guitar", 27: "electric guitar",
     28: "muted guitar", 29: "overdriven guitar", 30: "distorted guitar", 31: "guitar", 32: "upright bass",
     33: "electric bass", 34: "electric bass", 35: "fretless bass", 36: "slap bass", 37: "slap bass",
-    38: "synth bass", 39: "synth bass", 40: "violin", 41: "viola", 42: "cello", 43: "double bass", 45: "pizzicato strings",
+    38: "synth bass", 39: "synth bass", 40: "violin", 41: "viola", 42: "cello", 43: "double bass",
+    45: "pizzicato strings",
     46: "harp", 47: "timpani", 52: "choir", 53: "choir", 54: "choir", 55: "orchestra hit", 56: "trumpet",
     57: "trombone", 58: "tuba", 59: "muted trumpet", 60: "french horn", 61: "brass", 62: "synth brass",
     63: "synth brass", 64: "soprano saxophone", 65: "alto saxophone", 66: "tenor saxophone", 67: "baritone saxophone",
@@ -94,7 +95,7 @@ def captions(style: Style, mode: str, bpm: float, heard: list[str], rng: np.rand
     players = [h for h in heard if h != "drums"]
     lead = players[0] if players else "drums"
     pair = " and ".join(players[:2]) if len(players) > 1 else lead
-    rest = (players[:3] + ["drums"]) if "drums" in heard else players[:3]
+    rest = [*players[:3], "drums"] if "drums" in heard else players[:3]
     band = ", ".join(rest[:-1]) + f" and {rest[-1]}" if len(rest) > 1 else rest[0]
     tempo_first = family if tempo.split()[-1] in family else f"{tempo} {family}"
     lead_first = family if lead in family or family.split()[0] in lead else f"{lead} {family}"

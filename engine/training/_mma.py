@@ -73,7 +73,7 @@ def find_program(name: str, package: str) -> str:
     return path
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def grooves(file: str) -> dict[str, tuple[str, int]]:
     """Grooves a ``stdlib`` style file defines.
 

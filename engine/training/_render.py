@@ -61,7 +61,7 @@ def _library() -> tuple[cffi.FFI, Any]:
 
 
 def _timeline(notes: Sequence[Note], events: Sequence[Event]) -> list[tuple[int, int, int, int, int]]:
-    """Everything to send as (frame, order, channel, a, b); order is also the kind: 0 off, 1 cc, 2 program, 3 bend, 4 on."""
+    """What to send as (frame, kind, channel, a, b), in order; kinds: 0 off, 1 cc, 2 program, 3 bend, 4 on."""
     kinds = {0xB0: 1, 0xC0: 2, 0xE0: 3}
 
     def frame(seconds: float) -> int:

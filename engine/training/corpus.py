@@ -326,7 +326,7 @@ def make_song(plan: Plan) -> tuple[npt.NDArray[np.int16], dict[str, Any]]:
     midi = accompany(_score(plan))
     notes = _humanise(midi.notes, rng)
     notes.sort(key=lambda n: (n.start, n.channel, n.pitch))
-    seconds = max(max(n.end for n in notes), midi.seconds(len(plan.bars) * plan.style.bar)) + TAIL_S
+    seconds = max(*(n.end for n in notes), midi.seconds(len(plan.bars) * plan.style.bar)) + TAIL_S
     room, wet = float(rng.uniform(0.2, 0.6)), float(rng.uniform(0.1, 0.35))
     sound = _finish(render(notes, midi.events, seconds, plan.soundfont, room, wet))
     return sound, _labels(plan, midi, notes, len(sound), rng)

@@ -79,7 +79,7 @@ def test_chords_match_the_chroma(built: Path) -> None:
             heard = chroma(mono[int((start + 0.05) * 48000) : int(end * 48000)])
             fits = [heard[[(r + p) % 12 for p in PITCHES[quality]]].sum() for r in range(12)]
             right.append(int(np.argmax(fits)) == root)
-        assert np.mean(right) > 0.8, f"{labels['family']}: {np.mean(right):.2f} of its chords sound best on their labelled root"
+        assert np.mean(right) > 0.8, f"{labels['family']}: {np.mean(right):.2f} of chords on their labelled root"
 
 
 def test_levels_lengths_and_fields(built: Path) -> None:
