@@ -1,1 +1,1 @@
-"""The JACK client, MIDI and transport: what touches the studio."""
+"""The JACK side of a session: server, client, connections, latency, recording; shared memory joins it to the engine."""

@@ -6,6 +6,7 @@ fade out before it goes.
 """
 
 import ctypes
+import importlib
 import os
 import re
 import resource
@@ -16,9 +17,9 @@ import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import IO
+from typing import IO, Any
 
-__all__ = ["PrivateServer", "ServerError", "find_server", "server_name"]
+__all__ = ["PrivateServer", "ServerError", "find_server", "load_libjack", "no_server_text", "server_name"]
 
 _PR_SET_PDEATHSIG = 1
 _START_S = 10.0
@@ -27,7 +28,9 @@ _POLL_S = 0.05
 _PORTS = 256  # jackd's 4096 make it map, and lock, 107 MB
 _RATES = (8000, 384000)
 _PERIODS = (16, 8192)
-_INSTALL = "install it (Debian, Ubuntu: `sudo apt install jackd2`; Fedora: `sudo dnf install jack-audio-connection-kit`)"
+_INSTALL = (
+    "install it (Debian, Ubuntu: `sudo apt install jackd2`; Fedora: `sudo dnf install jack-audio-connection-kit`)"
+)
 _SHM = Path("/dev/shm")  # where jackd2 keeps its sockets and semaphores
 
 
@@ -38,6 +41,29 @@ class ServerError(RuntimeError):
 def server_name(name: str | None = None) -> str:
     """Return the name of the server that is meant: the one given, else ``$JACK_DEFAULT_SERVER``, else ``default``."""
     return name or os.environ.get("JACK_DEFAULT_SERVER") or "default"
+
+
+def no_server_text(name: str | None = None) -> str:
+    """Say that a server is not running, and what to do."""
+    called = "" if server_name(name) == "default" else f" {server_name(name)!r}"
+    return (
+        f"JACK server{called} not running: start one with `jackd -d alsa`, or run `jackdaw jam --private-server`; "
+        "with PipeWire, `pw-jack jackdaw jam`"
+    )
+
+
+def load_libjack() -> Any:
+    """Import JACK-Client, which opens libjack, and return it.
+
+    Raises
+    ------
+    ServerError
+        If libjack is not installed.
+    """
+    try:
+        return importlib.import_module("jack")
+    except OSError as error:
+        raise ServerError(f"libjack is not installed: {_INSTALL}, or use PipeWire's: `pw-jack jackdaw jam`") from error
 
 
 def _discard(_message: str) -> None:
@@ -62,10 +88,7 @@ def find_server(name: str | None = None) -> str | None:
     ServerError
         If libjack is not installed.
     """
-    try:
-        import jack
-    except OSError as error:
-        raise ServerError(f"libjack is not installed: {_INSTALL}, or use PipeWire's: `pw-jack jackdaw jam`") from error
+    jack = load_libjack()
     jack.set_error_function(_discard)
     jack.set_info_function(_discard)
     wanted = server_name(name)
@@ -191,14 +214,14 @@ class PrivateServer:
                 os._exit(1)
 
         self._remove_leftovers()
-        self._log = tempfile.TemporaryFile()
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the server runs
         self._process = subprocess.Popen(
             [program, *self._arguments],
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=self._log,
             start_new_session=True,
-            preexec_fn=die_with_parent,
+            preexec_fn=die_with_parent,  # noqa: PLW1509 - calls only what is safe after a fork
         )
         deadline = time.monotonic() + _START_S
         while find_server(self.name) is None:

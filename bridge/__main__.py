@@ -1,0 +1,84 @@
+"""``python -m jackdaw.bridge``: the JACK client of one session, until SIGINT or SIGTERM.
+
+Writes JSON lines to stderr (see :mod:`jackdaw.bridge.log`). Exit codes: 0 stopped, 1 failed, 2 wrong usage; in both
+latter cases the last line has level ``error`` and a text for the user.
+"""
+
+import argparse
+import re
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from jackdaw.bridge.log import Log
+from jackdaw.bridge.server import ServerError, load_libjack, server_name
+
+__all__ = ["main"]
+
+
+def _parser(log: Log) -> argparse.ArgumentParser:
+    class Parser(argparse.ArgumentParser):
+        def error(self, message: str) -> NoReturn:
+            log.write("error", "usage", text=message)
+            sys.exit(2)
+
+    parser = Parser(prog="python -m jackdaw.bridge", description="The JACK client of one session.")
+    parser.add_argument("--session", default="jam", help="name of the session")
+    parser.add_argument("--server", help="name of the JACK server (default: the default server)")
+    parser.add_argument("--no-connect", action="store_true", help="do not connect to the hardware's ports")
+    parser.add_argument("--record", type=Path, metavar="FILE.flac", help="record what is played, and what is heard")
+    parser.add_argument("--debug-burn", action="store_true", help=argparse.SUPPRESS)
+    return parser
+
+
+def _burn() -> None:
+    """Keep the interpreter busy, to show that the audio thread does not need it."""
+    number = 1
+    while True:
+        number = number * 3 % 1000003
+
+
+def _play(arguments: argparse.Namespace, log: Log) -> None:
+    load_libjack().set_error_function(lambda text: log.info("libjack", text=text))
+    load_libjack().set_info_function(lambda _text: None)
+    from jackdaw.bridge.control import Bridge
+
+    bridge = Bridge(
+        arguments.session,
+        server_name(arguments.server),
+        connect=not arguments.no_connect,
+        record=arguments.record,
+        log=log,
+    )
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: bridge.stop())
+    if arguments.debug_burn:
+        threading.Thread(target=_burn, daemon=True).start()
+    bridge.run()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the JACK client of one session; return the exit code."""
+    names = list(sys.argv[1:] if argv is None else argv)
+    log = Log(names[names.index("--session") + 1] if "--session" in names[:-1] else "jam")
+    arguments = _parser(log).parse_args(names)
+    if not re.fullmatch(r"[a-z0-9-]{1,32}", arguments.session):
+        log.write("error", "usage", text=f"session name {arguments.session!r}: use 1 to 32 of a-z, 0-9 and -")
+        return 2
+    if arguments.record is not None and arguments.record.suffix != ".flac":
+        log.write("error", "usage", text=f"--record {arguments.record}: give a name that ends in .flac")
+        return 2
+    try:
+        _play(arguments, log)
+    except (ServerError, RuntimeError, OSError) as error:
+        log.write("error", "failed", text=str(error))
+        return 1
+    log.info("stopped")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,68 @@
+"""Which ports ours are connected to: the default at first, then what the user made of it, over server restarts too."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jack
+
+__all__ = ["Connections"]
+
+
+class Connections:
+    """Remembers connections by port name; outlives the JACK client. Control thread only.
+
+    Parameters
+    ----------
+    automatic
+        Connect to the hardware at first.
+    """
+
+    def __init__(self, *, automatic: bool) -> None:
+        self._automatic = automatic
+        self._remembered: set[tuple[str, str]] | None = None
+
+    def make(self, client: jack.Client) -> list[str]:
+        """Connect an active client as it was before, or to the hardware if it never was; return what failed."""
+        if self._remembered is not None:
+            wanted = [(self._full(client, a), self._full(client, b)) for a, b in sorted(self._remembered)]
+        elif self._automatic:
+            wanted = _hardware(client)
+        else:
+            wanted = []
+        failed = []
+        for source, target in wanted:
+            try:
+                client.connect(source, target)
+            except jack.JackError:
+                failed.append(f"{source} -> {target}")
+        return failed
+
+    def remember(self, client: jack.Client) -> None:
+        """Note how the active client is connected now."""
+        found = set()
+        for port in (*client.inports, *client.midi_inports):
+            found |= {(other.name, ":" + port.shortname) for other in client.get_all_connections(port)}
+        for port in client.outports:
+            found |= {(":" + port.shortname, other.name) for other in client.get_all_connections(port)}
+        self._remembered = found
+
+    @staticmethod
+    def _full(client: jack.Client, name: str) -> str:
+        """Put our client's present name before our own ports, which are kept without it."""
+        return client.name + name if name.startswith(":") else name
+
+
+def _pairs(sources: Sequence[Any], targets: Sequence[Any]) -> list[tuple[str, str]]:
+    """Pair sources and targets one to one; a single source goes to every target."""
+    if len(sources) == 1:
+        return [(sources[0].name, target.name) for target in targets]
+    return [(source.name, target.name) for source, target in zip(sources, targets, strict=False)]
+
+
+def _hardware(client: jack.Client) -> list[tuple[str, str]]:
+    """Return connections to the first two playback and capture channels, and to every MIDI source."""
+    playback = client.get_ports(is_physical=True, is_audio=True, is_input=True)
+    capture = client.get_ports(is_physical=True, is_audio=True, is_output=True)
+    notes = client.get_ports(is_physical=True, is_midi=True, is_output=True)
+    pairs = _pairs(list(client.outports), playback[:2]) + _pairs(capture[:2], list(client.inports))
+    return pairs + [(source.name, port.name) for source in notes for port in client.midi_inports]

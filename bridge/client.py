@@ -1,0 +1,127 @@
+"""One connection to a JACK server: our client, its ports and its callbacks.
+
+The audio thread runs C functions of the native core only: process, xrun and freewheel. Everything else that JACK tells
+(shutdown, rate, period, connections) arrives on JACK's notification thread and is only noted here, as a set of words;
+the control thread takes them by :meth:`JackClient.news` and acts. :class:`JackClient` ends with its server; the core's
+:class:`jackdaw.dsp.Client` that it renders with goes on to the next.
+"""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import jack
+
+from jackdaw.bridge import _libjack
+from jackdaw.bridge.latency import LatencyReporter
+from jackdaw.bridge.server import ServerError, no_server_text
+from jackdaw.dsp import Client
+
+__all__ = ["JackClient"]
+
+_PORTS = {
+    "in_L": "Heard left",
+    "in_R": "Heard right",
+    "out_L": "Music left",
+    "out_R": "Music right",
+    "midi_in": "Notes",
+}
+
+
+class JackClient:
+    """Our client in a JACK server: ports ``in_L in_R out_L out_R midi_in``.
+
+    Parameters
+    ----------
+    name
+        Client name that is asked for; the server may add a number.
+    server
+        Name of the server.
+    renderer
+        What the audio thread renders with. It must outlive this object.
+    loop
+        Loop latency in frames to begin with.
+    wake
+        Called, on any thread, when there are news.
+
+    Raises
+    ------
+    ServerError
+        If the server does not take the client; the text says why and what to do.
+    """
+
+    def __init__(self, name: str, server: str, renderer: Client, *, loop: int, wake: Callable[[], None]) -> None:
+        self._news: set[str] = set()
+        self._lock = threading.Lock()
+        self._wake = wake
+        self._renderer = renderer
+        self._active = False
+        try:
+            self.jack = jack.Client(name, no_start_server=True, servername=server)
+        except jack.JackOpenError as error:
+            if error.status.server_failed:
+                raise ServerError(no_server_text(server)) from error
+            raise ServerError(f"JACK server {server!r} does not take the client {name!r}: {error.status!r}") from error
+        inputs = [self.jack.inports.register(port) for port in ("in_L", "in_R")]
+        outputs = [self.jack.outports.register(port) for port in ("out_L", "out_R")]
+        midi = self.jack.midi_inports.register("midi_in")
+        self._label([*inputs, *outputs, midi])
+        renderer.set_rate(self.rate)
+        _libjack.bind(self.jack, renderer.pointer, inputs=inputs, outputs=outputs, midi=midi)
+        _libjack.install(self.jack, renderer.pointer)
+        self.latency = LatencyReporter(self.jack, inputs=inputs, outputs=outputs, notes=[midi], loop=loop)
+        self.jack.set_shutdown_callback(lambda _status, _reason: self._note("shutdown"))
+        self.jack.set_samplerate_callback(lambda _rate: self._note("format"))
+        self.jack.set_blocksize_callback(lambda _period: self._note("format"))
+        self.jack.set_port_connect_callback(lambda _a, _b, _connected: self._note("connections"), only_available=False)
+
+    def _label(self, ports: list[Any]) -> None:
+        """Give the ports names for people; a server without metadata keeps the plain ones."""
+        for port in ports:
+            try:
+                self.jack.set_property(port.uuid, jack.METADATA_PRETTY_NAME, _PORTS[port.shortname], "text/plain")
+            except jack.JackError:
+                return
+
+    def _note(self, word: str) -> None:
+        """Notification thread: keep a word for the control thread."""
+        with self._lock:
+            self._news.add(word)
+        self._wake()
+
+    def news(self) -> set[str]:
+        """Return and forget what JACK told since the last call: ``shutdown``, ``format``, ``connections``."""
+        with self._lock:
+            news, self._news = self._news, set()
+        return news
+
+    @property
+    def rate(self) -> int:
+        """Sample rate of the server in Hz."""
+        return int(self.jack.samplerate)
+
+    @property
+    def period(self) -> int:
+        """Frames per period of the server."""
+        return int(self.jack.blocksize)
+
+    def activate(self) -> None:
+        """Let the audio thread begin.
+
+        Raises
+        ------
+        ServerError
+            If the server refuses.
+        """
+        try:
+            self.jack.activate()
+        except jack.JackError as error:
+            raise ServerError(f"JACK server does not activate the client: {error}") from error
+        self._active = True
+
+    def close(self) -> None:
+        """End the audio thread and leave the server, which may be gone already."""
+        if self._active:
+            self.jack.deactivate()
+            self._active = False
+        self.jack.close()
