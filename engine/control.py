@@ -297,7 +297,8 @@ class ControlClient:
         deadline = time.monotonic() + self._timeout
         while (left := deadline - time.monotonic()) > 0 and self._socket.poll(max(1, int(left * 1e3))):
             reply = msgpack.unpackb(self._socket.recv())
-            if not isinstance(reply, dict) or reply.get("id") != self._number:
+            # 0: the engine could not even read the number
+            if not isinstance(reply, dict) or reply.get("id") not in (self._number, 0):
                 continue
             if reply.get("ok") is True:
                 return reply

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import jax
 import numpy as np
@@ -11,6 +12,12 @@ from jackdaw.engine.models.beep import VARIANTS, Beep
 from jackdaw.engine.models.contract import Model
 
 WORDS = ["disco", "slow", "blues", "rock"]
+
+
+def random_tree(init: Callable[[], Any]) -> Any:
+    """Return random arrays of the shapes that `init` would make, without computing it."""
+    generator = np.random.default_rng(0)
+    return jax.tree.map(lambda leaf: (0.3 * generator.normal(size=leaf.shape)).astype(np.float32), jax.eval_shape(init))
 
 
 @cache
@@ -24,9 +31,10 @@ def small_tiny() -> Model:
     language = tiny_lm.LMConfig(
         levels=3, codebook=64, layers=2, width=32, heads=2, depth_width=16, depth_hidden=24, window=12, period=64
     )
+    key = jax.random.key(0)
     params = {
-        "codec": tiny_codec.init_params(jax.random.key(0), codec),
-        "lm": tiny_lm.init_params(language, 0),
+        "codec": random_tree(lambda: tiny_codec.init_params(key, codec)),
+        "lm": random_tree(lambda: tiny_lm.init_params(language, 0)),
     }
     bands, mask = np.zeros((1, 8, tiny_style.BANDS), np.float32), np.ones((1, 8), np.float32)
     styles = {
@@ -34,7 +42,7 @@ def small_tiny() -> Model:
             "table": np.random.default_rng(0).integers(-127, 128, (len(WORDS), 128), dtype=np.int8),
             "scale": np.ones(len(WORDS), np.float16),
         },
-        "audio": tiny_style.AudioTower().init(jax.random.key(1), bands, mask)["params"],
+        "audio": random_tree(lambda: tiny_style.AudioTower().init(key, bands, mask)["params"]),
     }
     return tiny.Tiny(params, codec, language, styles, WORDS)
 

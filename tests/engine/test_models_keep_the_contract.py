@@ -22,9 +22,7 @@ def part(model: Model, audio: Audio, step: int) -> Audio:
     return audio[step * model.spec.step_samples : (step + 1) * model.spec.step_samples]
 
 
-def play(
-    model: Model, state: Any, first: int, last: int, controls: Controls, heard: Audio | None
-) -> tuple[Any, Audio]:
+def play(model: Model, state: Any, first: int, last: int, controls: Controls, heard: Audio | None) -> tuple[Any, Audio]:
     pieces = []
     for step in range(first, last):
         state, audio = model.step(state, controls, None if heard is None else part(model, heard, step))
