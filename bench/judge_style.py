@@ -99,7 +99,8 @@ def features(sound: Array, rate: int) -> Array:
     intervals = np.array([(chroma * np.roll(chroma, k, axis=1)).sum(axis=1).mean() for k in range(7)])
     harmony = [np.sort(mean)[::-1], intervals, [np.abs(np.diff(chroma, axis=0)).mean()]]
     timbre = [cepstrum.mean(axis=0)[1:], cepstrum.std(axis=0), slope.std(axis=0)]
-    return np.concatenate([*timbre, *rhythm, *harmony])
+    row: Array = np.concatenate([*timbre, *rhythm, *harmony])
+    return row
 
 
 @dataclass(frozen=True)
