@@ -245,25 +245,27 @@ void aim_volume(const jd_client* client, AudioState& a) noexcept {
     a.volume_step = (target - a.volume) / static_cast<float>(a.volume_left);
 }
 
-// Input and MIDI into their rings; all or nothing of a block, so that the clock anchor stays true within it.
+// Input and MIDI into their rings. Audio goes in whole or not at all, so that the clock anchor stays true within a block;
+// the notes of a block that does not fit are kept (a lost note-off would hang) and stand where it should have begun.
 void capture(AudioState& a, const float* const* in, uint32_t channels_in, uint32_t frames, float* peaks) noexcept {
     const jd_segment& s = *a.segment;
     jd_header* h = s.header;
+    const uint64_t held = a.in_write - load_acquire(&h->in_read);
+    const bool fits = held <= s.input.capacity && frames <= s.input.capacity - held;
     for (uint32_t e = 0; e < a.midi_count; ++e) {
         if (a.midi_write - load_acquire(&h->midi_read) >= JD_MIDI_CAPACITY) {
             a.midi_lost += a.midi_count - e;
             break;
         }
         jd_midi_event event = a.midi[e];
-        event.frame += a.in_write;
+        event.frame = a.in_write + (fits ? std::min<uint64_t>(event.frame, frames) : 0);
         s.midi[a.midi_write & (JD_MIDI_CAPACITY - 1)] = event;
         ++a.midi_write;
     }
     store_release(&h->midi_write, a.midi_write); // before in_write: who sees the audio sees its notes
-    const uint64_t held = a.in_write - load_acquire(&h->in_read);
     for (uint32_t c = 0; c < channels_in && c < JD_MAX_CHANNELS; ++c)
         if (in[c] != nullptr) peaks[c] = peak(in[c], frames);
-    if (held > s.input.capacity || frames > s.input.capacity - held) {
+    if (!fits) {
         add(&h->overruns, 1);
         return;
     }

@@ -2,7 +2,10 @@
 
 import itertools
 import os
-from collections.abc import Iterator
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -37,3 +40,24 @@ def pair(session: str) -> Iterator[tuple[SegmentWriter, SegmentReader]]:
 @pytest.fixture(scope="session")
 def repository() -> Path:
     return Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="session")
+def native_program(repository: Path) -> Callable[[str], Path]:
+    """Build a program of tests/native (once; later runs rebuild what changed) and say where it is."""
+    tools = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    cmake = shutil.which("cmake", path=tools)
+    assert cmake is not None, "cmake is needed to build the native tests"
+    environment = {**os.environ, "PATH": tools}
+    folder = repository / "build" / "native"
+
+    def build(name: str) -> Path:
+        for command in (
+            [cmake, "-S", str(repository), "-B", str(folder), "-DJACKDAW_NATIVE_TESTS=ON"],
+            [cmake, "--build", str(folder), "--target", name],
+        ):
+            result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+            assert result.returncode == 0, result.stdout + result.stderr
+        return folder / "tests" / "native" / name
+
+    return build

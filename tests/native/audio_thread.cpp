@@ -1,0 +1,342 @@
+// Runs the JACK callback with everything that may happen to it, and watches what it does meanwhile.
+//
+//   audio_thread hooks BLOCKS         counts calls of the functions below from inside the callback; exit 1 if there are any
+//   audio_thread hooks BLOCKS NAME    the same with one call of NAME planted in the callback
+//   audio_thread trace BLOCKS [NAME]  for strace: the audio thread writes BEGIN and END to descriptor -1 around its work
+//   audio_thread names                what can be planted
+//
+// The functions are interposed: this program defines them, and the shared library's calls end here.
+
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdarg>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <jackdaw/session.h>
+
+namespace {
+
+thread_local bool inside = false; // this thread is in the callback
+constexpr int most_hooks = 64;
+struct Hook {
+    const char* name;
+    std::atomic<uint64_t> calls;
+};
+Hook hooks[most_hooks];
+std::atomic<int> hook_count{0};
+
+int number_of(const char* name) {
+    const int number = hook_count.fetch_add(1);
+    hooks[number].name = name;
+    return number;
+}
+
+void seen(int hook) {
+    if (inside) hooks[hook].calls.fetch_add(1, std::memory_order_relaxed);
+}
+
+} // namespace
+
+// NOLINTBEGIN: the C library's own names and shapes
+#define HOOK(result, name, parameters, arguments)                                                  \
+    static const int hook_##name = number_of(#name);                                               \
+    extern "C" result name parameters {                                                            \
+        using Function = result(*) parameters;                                                     \
+        static Function real = nullptr;                                                            \
+        if (real == nullptr) real = reinterpret_cast<Function>(dlsym(RTLD_NEXT, #name));           \
+        seen(hook_##name);                                                                         \
+        return real arguments;                                                                     \
+    }
+
+// The allocator's own entry: dlsym may allocate, so these go to glibc's names beneath.
+extern "C" void* __libc_malloc(size_t);
+extern "C" void* __libc_calloc(size_t, size_t);
+extern "C" void* __libc_realloc(void*, size_t);
+extern "C" void* __libc_memalign(size_t, size_t);
+extern "C" void __libc_free(void*);
+static const int hook_malloc = number_of("malloc");
+static const int hook_calloc = number_of("calloc");
+static const int hook_realloc = number_of("realloc");
+static const int hook_free = number_of("free");
+static const int hook_posix_memalign = number_of("posix_memalign");
+static const int hook_aligned_alloc = number_of("aligned_alloc");
+extern "C" void* malloc(size_t size) { seen(hook_malloc); return __libc_malloc(size); }
+extern "C" void* calloc(size_t count, size_t size) { seen(hook_calloc); return __libc_calloc(count, size); }
+extern "C" void* realloc(void* memory, size_t size) { seen(hook_realloc); return __libc_realloc(memory, size); }
+extern "C" void free(void* memory) { seen(hook_free); __libc_free(memory); }
+extern "C" int posix_memalign(void** memory, size_t alignment, size_t size) {
+    seen(hook_posix_memalign);
+    *memory = __libc_memalign(alignment, size);
+    return *memory == nullptr ? 12 : 0;
+}
+extern "C" void* aligned_alloc(size_t alignment, size_t size) { seen(hook_aligned_alloc); return __libc_memalign(alignment, size); }
+
+HOOK(int, pthread_mutex_lock, (pthread_mutex_t * m), (m))
+HOOK(int, pthread_mutex_trylock, (pthread_mutex_t * m), (m))
+HOOK(int, pthread_mutex_unlock, (pthread_mutex_t * m), (m))
+HOOK(int, pthread_rwlock_rdlock, (pthread_rwlock_t * m), (m))
+HOOK(int, pthread_rwlock_wrlock, (pthread_rwlock_t * m), (m))
+HOOK(int, pthread_spin_lock, (pthread_spinlock_t * m), (m))
+HOOK(int, pthread_cond_signal, (pthread_cond_t * c), (c))
+HOOK(int, pthread_cond_broadcast, (pthread_cond_t * c), (c))
+HOOK(int, pthread_cond_wait, (pthread_cond_t * c, pthread_mutex_t* m), (c, m))
+HOOK(int, pthread_cond_timedwait, (pthread_cond_t * c, pthread_mutex_t* m, const timespec* t), (c, m, t))
+HOOK(int, sem_wait, (sem_t * s), (s))
+HOOK(int, sem_post, (sem_t * s), (s))
+HOOK(int, nanosleep, (const timespec* t, timespec* r), (t, r))
+HOOK(int, clock_nanosleep, (clockid_t c, int f, const timespec* t, timespec* r), (c, f, t, r))
+HOOK(int, usleep, (useconds_t t), (t))
+HOOK(int, sched_yield, (void), ())
+HOOK(int, poll, (pollfd * f, nfds_t n, int t), (f, n, t))
+HOOK(ssize_t, read, (int d, void* b, size_t n), (d, b, n))
+HOOK(ssize_t, write, (int d, const void* b, size_t n), (d, b, n))
+HOOK(int, close, (int d), (d))
+HOOK(int, unlink, (const char* p), (p))
+HOOK(int, munmap, (void* p, size_t n), (p, n))
+HOOK(int, mlock, (const void* p, size_t n), (p, n))
+HOOK(int, puts, (const char* s), (s))
+HOOK(size_t, fwrite, (const void* p, size_t s, size_t n, FILE* f), (p, s, n, f))
+HOOK(void*, dlopen, (const char* p, int f), (p, f))
+HOOK(char*, getenv, (const char* n), (n))
+// NOLINTEND
+
+namespace {
+
+// ---- one call of each hooked function, harmless, to prove that its hook can fail -------------------------------------
+
+struct Plant {
+    const char* name;
+    void (*call)();
+};
+void* volatile sink;
+pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+pthread_rwlock_t rwlock = PTHREAD_RWLOCK_INITIALIZER;
+pthread_cond_t condition = PTHREAD_COND_INITIALIZER;
+pthread_spinlock_t spin;
+sem_t semaphore;
+constexpr timespec brief = {0, 1};
+
+template <class T>
+void use(T value) { sink = reinterpret_cast<void*>(static_cast<intptr_t>(value)); }
+
+const Plant plants[] = {
+    {"malloc", [] { sink = malloc(8); }},
+    {"calloc", [] { sink = calloc(1, 8); }},
+    {"realloc", [] { sink = realloc(nullptr, 8); }},
+    {"free", [] { free(nullptr); }},
+    {"posix_memalign", [] { void* p = nullptr; use(posix_memalign(&p, 64, 64)); }},
+    {"aligned_alloc", [] { sink = aligned_alloc(64, 64); }},
+    {"pthread_mutex_lock", [] { pthread_mutex_lock(&mutex); }},
+    {"pthread_mutex_trylock", [] { use(pthread_mutex_trylock(&mutex)); }},
+    {"pthread_mutex_unlock", [] { pthread_mutex_unlock(&mutex); }},
+    {"pthread_rwlock_rdlock", [] { pthread_rwlock_rdlock(&rwlock); }},
+    {"pthread_rwlock_wrlock", [] { pthread_rwlock_wrlock(&rwlock); }},
+    {"pthread_spin_lock", [] { pthread_spin_lock(&spin); }},
+    {"pthread_cond_signal", [] { pthread_cond_signal(&condition); }},
+    {"pthread_cond_broadcast", [] { pthread_cond_broadcast(&condition); }},
+    {"pthread_cond_wait", [] { pthread_mutex_lock(&mutex); pthread_cond_wait(&condition, &mutex); }},
+    {"pthread_cond_timedwait", [] { pthread_cond_timedwait(&condition, &mutex, &brief); }},
+    {"sem_wait", [] { sem_wait(&semaphore); }},
+    {"sem_post", [] { sem_post(&semaphore); }},
+    {"nanosleep", [] { nanosleep(&brief, nullptr); }},
+    {"clock_nanosleep", [] { clock_nanosleep(CLOCK_MONOTONIC, 0, &brief, nullptr); }},
+    {"usleep", [] { usleep(1); }},
+    {"sched_yield", [] { sched_yield(); }},
+    {"poll", [] { poll(nullptr, 0, 0); }},
+    {"read", [] { char c; use(read(-1, &c, 1)); }},
+    {"write", [] { use(write(-1, "", 0)); }},
+    {"close", [] { close(-1); }},
+    {"unlink", [] { unlink(""); }},
+    {"munmap", [] { munmap(nullptr, 0); }},
+    {"mlock", [] { mlock(&mutex, 0); }},
+    {"puts", [] { puts("planted"); }},
+    {"fwrite", [] { use(fwrite("", 0, 0, stdout)); }},
+    {"dlopen", [] { sink = dlopen(nullptr, RTLD_NOW); }},
+    {"getenv", [] { sink = getenv("HOME"); }},
+    {"syscall", [] { use(syscall(SYS_getppid)); }}, // for the trace only
+};
+
+void (*planted)() = nullptr;
+
+// ---- a JACK server of cardboard ------------------------------------------------------------------------------------
+
+constexpr uint32_t most_frames = 8192;
+float ports[4][most_frames];
+uint8_t note[3] = {0x90, 60, 100};
+struct MidiEvent {
+    uint32_t time;
+    size_t size;
+    const uint8_t* buffer;
+};
+uint32_t block_frames = 64;
+
+void* port_get_buffer(void* port, uint32_t) {
+    if (planted != nullptr) {
+        void (*call)() = planted;
+        planted = nullptr;
+        call();
+    }
+    return port;
+}
+uint32_t midi_get_event_count(void*) { return block_frames % 5; }
+int midi_event_get(void* event, void*, uint32_t index) {
+    *static_cast<MidiEvent*>(event) = {index % block_frames, index == 3 ? size_t{20} : size_t{3}, note};
+    return 0;
+}
+int transport_query(const void*, void*) { return 1; }
+
+// ---- everything that may happen ------------------------------------------------------------------------------------
+
+uint64_t state = 88172645463325252ULL;
+uint32_t dice(uint32_t sides) {
+    state ^= state << 13U;
+    state ^= state >> 7U;
+    state ^= state << 17U;
+    return static_cast<uint32_t>(state % sides);
+}
+
+void engine(jd_segment* segment, const std::vector<float>& music) {
+    const uint64_t fill = jd_writer_fill(segment);
+    const uint32_t way = dice(1000);
+    if (way < 990 && fill < 6000) jd_writer_write(segment, music.data(), 2000);
+    if (way == 990) jd_writer_reset(segment);
+    if (way == 991 && fill < 10000) // a burst beyond the limit
+        for (int i = 0; i < 6; ++i) jd_writer_write(segment, music.data(), 2000);
+    if (dice(100) == 0) jd_writer_skip_input(segment, 100000); // now and then too late
+    jd_midi_event events[8];
+    jd_writer_read_midi(segment, events, 8);
+}
+
+void happen(jd_client* client, jd_segment* const* segments) {
+    switch (dice(400)) {
+        case 0: jd_client_arm(client, dice(3) != 0); break;
+        case 1: jd_client_set_volume(client, static_cast<float>(dice(100)) / 50.0F); break;
+        case 2: jd_client_request_stop(client, dice(3) == 0); break;
+        case 3: jd_client_engine_gone(client, jd_segment_header(segments[0])->writer_instance); break;
+        case 4: jd_client_engine_gone(client, 0); break;
+        case 5: jd_client_set_rate(client, dice(2) == 0 ? 48000 : 44100); break;
+        case 6: jd_jack_xrun(client); break;
+        case 7: jd_store(&jd_segment_header(segments[dice(2)])->out_write, dice(1U << 30U)); break;
+        case 8: jd_store(&jd_segment_header(segments[dice(2)])->flags_writer, dice(2)); break;
+        default: break;
+    }
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+    if (argc > 1 && std::strcmp(argv[1], "names") == 0) {
+        for (int i = 0; i < hook_count; ++i) std::printf("%s\n", hooks[i].name);
+        return 0;
+    }
+    if (argc < 3) return 2;
+    const bool trace = std::strcmp(argv[1], "trace") == 0;
+    const uint64_t blocks = std::strtoull(argv[2], nullptr, 10);
+    void (*to_plant)() = nullptr;
+    for (const Plant& plant : plants)
+        if (argc > 3 && std::strcmp(plant.name, argv[3]) == 0) to_plant = plant.call;
+    if (argc > 3 && to_plant == nullptr) return 2;
+    pthread_spin_init(&spin, 0);
+    sem_init(&semaphore, 0, 1);
+
+    jd_segment* segments[2];
+    for (int i = 0; i < 2; ++i) {
+        const std::string path = "/dev/shm/jackdaw-audio-thread-" + std::to_string(getpid()) + "-" + std::to_string(i);
+        if (jd_segment_open(path.c_str(), 2, 16384, &segments[i]) != 0) return 2;
+        jd_header* header = jd_segment_header(segments[i]);
+        jd_store(&header->out_target, 4000);
+        jd_store(&header->out_limit, 9000);
+        jd_store(&header->ring_rate, 48000);
+    }
+    std::vector<float> music(4000);
+    for (size_t i = 0; i < music.size(); ++i) music[i] = static_cast<float>(i % 200) / 200.0F - 0.5F;
+    jd_client* client = jd_client_new();
+    jd_tap* tap = jd_tap_new(65536);
+    jd_client_set_tap(client, tap);
+    jd_jack_api jack{};
+    jack.port_get_buffer = port_get_buffer;
+    jack.midi_get_event_count = midi_get_event_count;
+    jack.midi_event_get = midi_event_get;
+    jack.transport_query = transport_query;
+    for (int c = 0; c < 2; ++c) {
+        jack.audio_in[c] = ports[c];
+        jack.audio_out[c] = ports[2 + c];
+    }
+    jack.midi_in = note;
+    jd_jack_bind(client, &jack);
+    jd_client_arm(client, 1);
+
+    std::atomic<bool> ready{false};
+    std::atomic<bool> done{false};
+    std::thread audio([&] {
+        float* recorded = static_cast<float*>(std::calloc(4 * most_frames, sizeof(float)));
+        ready = true;
+        for (uint64_t block = 0; block < blocks; ++block) {
+            for (jd_segment* segment : segments) engine(segment, music);
+            happen(client, segments);
+            block_frames = dice(50) == 0 ? 1 + dice(most_frames) : 1 + dice(256);
+            if (block == blocks / 2) planted = to_plant;
+            if (trace) (void)!write(-1, "BEGIN", 5);
+            inside = true;
+            jd_jack_process(block_frames, client);
+            inside = false;
+            if (trace) (void)!write(-1, "END", 3);
+            uint64_t gap = 0;
+            if (dice(16) != 0) jd_tap_read(tap, recorded, most_frames, &gap);
+        }
+        std::free(recorded);
+        done = true;
+    });
+    while (!ready) usleep(100);
+    uint64_t handovers = 0;
+    while (!done) { // hand-overs come from another thread, as they do in life
+        if (jd_client_set_segment(client, handovers % 7 == 0 ? nullptr : segments[handovers % 2]) != 0) break;
+        ++handovers;
+        pthread_cond_broadcast(&condition); // wakes a planted wait
+        usleep(trace ? 1000 : 100);
+    }
+    audio.join();
+    jd_client_set_segment(client, nullptr);
+
+    uint64_t underruns = 0, dropped = 0, overruns = 0, fades = 0, resyncs = 0;
+    for (jd_segment* segment : segments) {
+        const jd_header* header = jd_segment_header(segment);
+        underruns += header->underruns;
+        dropped += header->dropped_frames;
+        overruns += header->overruns;
+        fades += header->fades;
+        resyncs += header->reader_resyncs;
+    }
+    std::printf("{\"blocks\": %llu, \"handovers\": %llu, \"underruns\": %llu, \"dropped\": %llu, \"overruns\": %llu, "
+                "\"fades\": %llu, \"resyncs\": %llu, \"calls\": {",
+                static_cast<unsigned long long>(blocks), static_cast<unsigned long long>(handovers),
+                static_cast<unsigned long long>(underruns), static_cast<unsigned long long>(dropped),
+                static_cast<unsigned long long>(overruns), static_cast<unsigned long long>(fades),
+                static_cast<unsigned long long>(resyncs));
+    bool any = false;
+    for (int i = 0; i < hook_count; ++i) {
+        if (hooks[i].calls == 0) continue;
+        std::printf("%s\"%s\": %llu", any ? ", " : "", hooks[i].name, static_cast<unsigned long long>(hooks[i].calls));
+        any = true;
+    }
+    std::printf("}}\n");
+    jd_client_free(client);
+    jd_tap_free(tap);
+    for (jd_segment* segment : segments) jd_segment_close(segment);
+    return any ? 1 : 0;
+}
