@@ -117,7 +117,8 @@ class Judge:
         """Class probabilities, shape (rows, classes)."""
         score = (rows - self.mean) / self.scale @ self.weights + self.bias
         score = np.exp(score - score.max(axis=1, keepdims=True))
-        return score / score.sum(axis=1, keepdims=True)
+        shares: Array = score / score.sum(axis=1, keepdims=True)
+        return shares
 
     def save(self, path: Path) -> None:
         """Write the judge as an ``.npz`` of plain arrays."""
