@@ -92,7 +92,7 @@ def _play(arguments: argparse.Namespace, log: Log, stop: threading.Event) -> int
     session.stop()
     server.close()
     if session.error is not None:
-        raise session.error
+        raise RuntimeError(f"the engine broke down: {session.error!r}") from session.error
     log.info("stopped")
     return 0
 

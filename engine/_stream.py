@@ -55,6 +55,8 @@ class Stream:
         The engine's side of the segment, freshly reset: the epoch starts at its write cursor.
     spec
         Of the model.
+    rate, period
+        The reader's sample rate in Hz, and frames per period.
     hear
         ``aligned`` or ``newest``.
     floor_s, ceiling_s
@@ -68,6 +70,8 @@ class Stream:
         writer: "SegmentWriter",
         spec: StreamSpec,
         *,
+        rate: int,
+        period: int,
         hear: str,
         floor_s: float,
         ceiling_s: float,
@@ -79,8 +83,9 @@ class Stream:
         self._writer = writer
         self._spec = spec
         self._hear = hear
-        self.rate = int(writer.reader_rate)
-        self.start = int(writer.out_write)
+        self.rate = rate
+        self.start = writer.out_write
+        self._period = max(1, period)
         self._to_model = StreamResampler(self.rate, spec.sample_rate, spec.channels)
         self._to_ring = StreamResampler(spec.sample_rate, self.rate, spec.channels)
         self._pushed = 0
@@ -89,7 +94,7 @@ class Stream:
         back = resampling_lag(self.rate, spec.sample_rate) * self.rate / spec.sample_rate
         self._delay = math.ceil(back) + resampling_lag(spec.sample_rate, self.rate)
         self._floor = round(floor_s * self.rate)
-        room = writer.capacity - 2 * self._step_frames - self._delay - int(writer.reader_block)
+        room = writer.capacity - 2 * self._step_frames - self._delay - self._period
         self._ceiling = max(self._floor, min(round(ceiling_s * self.rate), room // 2))
         self.pace: Pace = first_pace(self._observation(now, p99))
 
@@ -99,7 +104,7 @@ class Stream:
             p99=p99,
             underruns=self._writer.counters.underruns,
             rate=self.rate,
-            period=max(1, int(self._writer.reader_block)),
+            period=self._period,
             step=self._step_frames,
             delay=self._delay,
             floor=self._floor,
@@ -123,10 +128,10 @@ class Stream:
         ahead = self._writer.out_write - max(self._writer.out_read, self.start) - self.pace.target
         if ahead > 0:
             return ahead / self.rate
-        late = max(2 * int(self._writer.reader_block), round(_LATE_S * self.rate))
+        late = max(2 * self._period, round(_LATE_S * self.rate))
         if self._collect() or -ahead > late:
             return 0.0
-        return max(1, int(self._writer.reader_block)) / self.rate / 4
+        return self._period / self.rate / 4
 
     def hear(self) -> Audio:
         """Return the input of the step that is begun now, shape (step_samples, channels); silence for what is lost."""

@@ -234,8 +234,7 @@ class Session:
             self._ready.set()
             while not self._stop.is_set():
                 self._turn()
-            if self._reader_is_there():
-                self._end_music()
+            self._end_music()
         except BaseException as error:
             self.error = error
             raise
@@ -247,17 +246,16 @@ class Session:
 
     def _turn(self) -> None:
         """Do what there is to do now: begin or end an epoch, make a step, or wait a little."""
-        if not self._reader_is_there():
+        reader = (self._writer.reader_instance, self._writer.reader_rate, self._writer.reader_block)
+        if reader[1] == 0 or not self._writer.reader_alive:
             if self._reader is not None:
                 self._say("reader left")
                 self._reader, self._stream = None, None
             self._open_letters()
             self._stop.wait(_IDLE_S)
             return
-        reader = (self._writer.reader_instance, self._writer.reader_rate, self._writer.reader_block)
         if self._stream is None or reader != self._reader:
-            self._begin_epoch(reader)
-        assert self._stream is not None
+            self._stream = self._begin_epoch(reader)
         wait = self._stream.due()
         if wait > 0:
             self._watch()
@@ -267,14 +265,13 @@ class Session:
         self._stream.play(audio)
         self._tell(self._stream)
 
-    def _reader_is_there(self) -> bool:
-        return self._writer.reader_rate > 0 and self._writer.reader_alive
-
-    def _begin_epoch(self, reader: tuple[int, int, int]) -> None:
+    def _begin_epoch(self, reader: tuple[int, int, int]) -> Stream:
         self._writer.reset()
-        self._stream = Stream(
+        stream = Stream(
             self._writer,
             self.model.spec,
+            rate=reader[1],
+            period=reader[2],
             hear=self.options.hear,
             floor_s=self.options.floor_s,
             ceiling_s=self.options.ceiling_s,
@@ -282,9 +279,10 @@ class Session:
             p99=self._times.quantiles()[2],
         )
         self._reader = reader
-        self._publish_pace(self._stream)
-        self._writer.publish(ring_rate=self._stream.rate)
-        self._say("reader attached", rate=self._stream.rate, period=self._writer.reader_block)
+        self._publish_pace(stream)
+        self._writer.publish(ring_rate=stream.rate)
+        self._say("reader attached", rate=stream.rate, period=reader[2])
+        return stream
 
     def _publish_pace(self, stream: Stream) -> None:
         pace = stream.pace
@@ -356,7 +354,7 @@ class Session:
 
     def _end_music(self) -> None:
         """Append a last step that fades out, and wait until the ring has played out (or nobody plays it)."""
-        if self._stream is None:
+        if self._stream is None or not self._writer.reader_alive:
             return
         rate = self.model.spec.sample_rate
         audio = self._step(self._stream).copy()
@@ -366,7 +364,9 @@ class Session:
         self._stream.play(audio)
         self._writer.publish(stopping=True)
         deadline = time.monotonic() + _DRAIN_S
-        while self._writer.fill > 0 and self._writer.armed and self._reader_is_there() and time.monotonic() < deadline:
+        while (
+            self._writer.fill > 0 and self._writer.armed and self._writer.reader_alive and time.monotonic() < deadline
+        ):
             time.sleep(_IDLE_S)
 
     def _say(self, event: str, **fields: Any) -> None:
