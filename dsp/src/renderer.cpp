@@ -89,6 +89,18 @@ void look(AudioState& a) noexcept {
     a.out_read = a.out_write;
 }
 
+// Follow the writer: a new epoch leaves the music before it behind.
+void follow(AudioState& a) noexcept {
+    const jd_header* h = a.segment->header;
+    const uint64_t epoch = load_acquire(&h->epoch); // before epoch_start, before out_write
+    const uint64_t epoch_start = load_acquire(&h->epoch_start);
+    look(a);
+    if (epoch == a.epoch) return;
+    a.epoch = epoch;
+    a.dry = false;
+    if (epoch_start - a.out_read <= fill(a)) skip_to(a, epoch_start);
+}
+
 bool playable(const jd_client* client, const AudioState& a) noexcept {
     const jd_header* h = a.segment->header;
     const uint64_t dead = client->dead_instance.load(std::memory_order_relaxed);
@@ -118,7 +130,6 @@ void wait_for_writer(const jd_client* client, AudioState& a, uint32_t frames) no
         const uint64_t need = a.gate == Gate::open ? uint64_t{frames} + a.fade : start_level(a, frames);
         if (fill(a) >= std::min<uint64_t>(need, a.segment->output.capacity) || writer_is_stopping(a)) return;
         if (!playable(client, a) || client->wanted.load(std::memory_order_relaxed) != a.segment) return;
-        if (load_acquire(&a.segment->header->epoch) != a.epoch) return; // taken up at the next block
         const uint64_t now = jd_now_ns();
         if (a.out_write != seen) {
             seen = a.out_write;
@@ -128,7 +139,7 @@ void wait_for_writer(const jd_client* client, AudioState& a, uint32_t frames) no
         }
         const timespec time{0, 100000};
         clock_nanosleep(CLOCK_MONOTONIC, 0, &time, nullptr);
-        look(a);
+        follow(a);
     }
 }
 
@@ -141,17 +152,11 @@ void decide(const jd_client* client, AudioState& a, uint32_t frames, bool waitin
     store_relaxed(&h->armed, uint64_t{armed});
     store_relaxed(&h->freewheel, uint64_t{waiting});
 
-    const uint64_t epoch = load_acquire(&h->epoch); // before epoch_start, before out_write
-    const uint64_t epoch_start = load_acquire(&h->epoch_start);
-    look(a);
-    if (epoch != a.epoch) {
-        a.epoch = epoch;
-        a.dry = false;
-        if (epoch_start - a.out_read <= fill(a)) skip_to(a, epoch_start);
-    }
-    const bool can_play = playable(client, a);
+    follow(a);
+    bool can_play = playable(client, a);
     if (waiting && can_play) {
         wait_for_writer(client, a, frames);
+        can_play = playable(client, a) && client->wanted.load(std::memory_order_relaxed) == a.segment;
     } else if (can_play) {
         const uint64_t limit = load_relaxed(&h->out_limit);
         const uint64_t keep = std::max(load_relaxed(&h->out_target), start_level(a, frames));
