@@ -1,18 +1,12 @@
 """The native core and its Python face: shared segment, rings, renderer, phase, resampling."""
 
+from jackdaw.dsp._mapping import SegmentBusy, SegmentError, SegmentInvalid, segment_path
 from jackdaw.dsp._native import ffi, lib, library_path
 from jackdaw.dsp._snapshots import Anchor, Counters, Transport, histogram_bounds
+from jackdaw.dsp.client import Client
 from jackdaw.dsp.crossfade import crossfade, equal_gain_ramp, equal_power_ramp
 from jackdaw.dsp.resample import StreamResampler
-from jackdaw.dsp.segment import (
-    Client,
-    SegmentBusy,
-    SegmentError,
-    SegmentInvalid,
-    SegmentReader,
-    SegmentWriter,
-    segment_path,
-)
+from jackdaw.dsp.segment import SegmentReader, SegmentWriter
 
 __all__ = [
     "Anchor",
