@@ -1,14 +1,14 @@
 """Language model of the bundled model: from the frames played so far to the codes of the next one.
 
-A causal transformer runs along time (25 frames a second); for each frame, a small network per RVQ level then goes from
-coarse to fine: it sees the transformer's output and the sum of the embeddings of the levels already chosen. What steers a
-frame (style, musical time, chord) is one vector, :func:`condition`; a part that is not given is all zeros, so "masked" and
-"absent" are the same thing.
+A causal transformer runs along time (25 frames a second); for each frame, a small network per RVQ level then goes
+from coarse to fine: it sees the transformer's output and the sum of the embeddings of the levels already chosen. What
+steers a frame (style, musical time, chord) is one vector, :func:`condition`; a part that is not given is all zeros, so
+"masked" and "absent" are the same thing.
 
 Invariants: attention reaches back `window` frames, this one included, in every layer. Keys carry a rotary phase whose
 frequencies are whole numbers of turns per `period` frames, so that positions count modulo `period` and a stream never
-ends; the ring of keys and values is part of the state, which is a value. :func:`forward` over a sequence and :func:`step`
-frame by frame give the same logits. Sampling noise is an input, a function of (seed, frame) alone.
+ends; the ring of keys and values is part of the state, which is a value. :func:`forward` over a sequence and
+:func:`step` frame by frame give the same logits. Sampling noise is an input, a function of (seed, frame) alone.
 """
 
 from collections.abc import Mapping
@@ -25,9 +25,12 @@ from numpy.typing import NDArray
 from jackdaw.engine.models.contract import Chord, Clock, Style
 
 __all__ = [
+    "CHORD_DIMS",
     "CHORD_TONES",
+    "CLOCK_DIMS",
     "CONDITION_SIZE",
     "NOTHING",
+    "STYLE_DIMS",
     "LMConfig",
     "condition",
     "forward",
@@ -90,7 +93,9 @@ class LMConfig:
             raise ValueError(f"period {self.period} must be more than twice the window of {self.window} frames")
 
 
-def condition(style: Style | None = None, clock: Clock | None = None, chord: Chord | None = None) -> NDArray[np.float32]:
+def condition(
+    style: Style | None = None, clock: Clock | None = None, chord: Chord | None = None
+) -> NDArray[np.float32]:
     """Put what steers one frame into one vector.
 
     Parameters
@@ -149,6 +154,18 @@ def _rotate(x: jax.Array, rotation: tuple[jax.Array, jax.Array]) -> jax.Array:
     return jnp.concatenate([one * cosine - two * sine, one * sine + two * cosine], axis=-1)
 
 
+_Drop = tuple[jax.Array, float] | None
+"""A random key and the share of channels to drop, in training."""
+
+
+def _dropped(x: jax.Array, drop: _Drop) -> jax.Array:
+    """Drop whole channels of (batch, frames, channels), the same in every frame (Gal and Ghahramani 2016)."""
+    if drop is None:
+        return x
+    keep = jax.random.bernoulli(drop[0], 1.0 - drop[1], (x.shape[0], 1, x.shape[2]))
+    return x * (keep / (1.0 - drop[1]))
+
+
 class _Block(nn.Module):
     """Pre-norm attention and squared-ReLU network (So et al. 2021, Primer)."""
 
@@ -168,12 +185,15 @@ class _Block(nn.Module):
         q, k, v = (part.reshape(shape) for part in jnp.split(self.project(self.norm_attend(x)), 3, axis=-1))
         return _rotate(q, rotation), _rotate(k, rotation), v
 
-    def finish(self, x: jax.Array, q: jax.Array, k: jax.Array, v: jax.Array, mask: jax.Array) -> jax.Array:
+    def finish(
+        self, x: jax.Array, q: jax.Array, k: jax.Array, v: jax.Array, mask: jax.Array, drop: _Drop = None
+    ) -> jax.Array:
         """Attend from the queries to the keys that the mask allows, then the network."""
         score = jnp.einsum("bqhd,bkhd->bhqk", q, k) * (q.shape[-1] ** -0.5)
         weight = jax.nn.softmax(jnp.where(mask, score, -1e9), axis=-1)
-        x = x + self.merge(jnp.einsum("bhqk,bkhd->bqhd", weight, v).reshape(x.shape))
-        return x + self.contract(jnp.square(nn.relu(self.expand(self.norm_expand(x)))))
+        first, second = (None, None) if drop is None else ((key, drop[1]) for key in jax.random.split(drop[0]))
+        x = x + self.merge(_dropped(jnp.einsum("bhqk,bkhd->bqhd", weight, v).reshape(x.shape), first))
+        return x + self.contract(_dropped(jnp.square(nn.relu(self.expand(self.norm_expand(x)))), second))
 
 
 class _Network(nn.Module):
@@ -200,15 +220,16 @@ class _Network(nn.Module):
         summed = jnp.where(codes[..., :1] < 0, self.nothing, played * self.config.levels**-0.5)
         return self.enter(summed) + self.steer(cond)
 
-    def along_time(self, codes: jax.Array, cond: jax.Array) -> jax.Array:
+    def along_time(self, codes: jax.Array, cond: jax.Array, drop: _Drop = None) -> jax.Array:
         """Transformer outputs (batch, frames, levels, depth_width) of whole sequences."""
         frames = jnp.arange(codes.shape[1])
         age = frames[:, None] - frames[None, :]
         mask = (age >= 0) & (age < self.config.window)
         rotation = _rotation(self.config, frames)
         x = self.embed(codes, cond)
-        for block in self.blocks:
-            x = block.finish(x, *block.heads(x, rotation), mask)
+        for index, block in enumerate(self.blocks):
+            own = None if drop is None else (jax.random.fold_in(drop[0], index), drop[1])
+            x = block.finish(x, *block.heads(x, rotation), mask, own)
         return self.outlook(x)
 
     def one_frame(
@@ -244,9 +265,9 @@ class _Network(nn.Module):
         x = x * lax.rsqrt(jnp.mean(jnp.square(x), axis=-1, keepdims=True) + 1e-6)
         return x @ self.heads[level]
 
-    def teach(self, played: jax.Array, cond: jax.Array, target: jax.Array) -> list[jax.Array]:
+    def teach(self, played: jax.Array, cond: jax.Array, target: jax.Array, drop: _Drop = None) -> list[jax.Array]:
         """Logits of every level where the coarser levels are the target's."""
-        outlook = self.along_time(played, cond)
+        outlook = self.along_time(played, cond, drop)
         coarser = jnp.zeros_like(outlook[..., 0, :])
         logits = []
         for level in range(self.config.levels):
@@ -286,15 +307,16 @@ def init_params(config: LMConfig, seed: int) -> dict[str, Any]:
 
 
 def init_state(config: LMConfig, batch: int = 1) -> dict[str, Any]:
-    """A stream that has played nothing: ``frame`` (), ``keys`` and ``values`` per layer (batch, window, heads, size)."""
+    """A stream that has played nothing: ``frame``; ``keys`` and ``values`` per layer (batch, window, heads, size)."""
     shape = (batch, config.window, config.heads, config.width // config.heads)
     empty = tuple(jnp.zeros(shape, jnp.float32) for _ in range(config.layers))
     return {"frame": jnp.zeros((), jnp.int32), "keys": empty, "values": empty}
 
 
 def forward(
-    params: Mapping[str, Any], config: LMConfig, played: jax.Array, cond: jax.Array, target: jax.Array
-) -> list[jax.Array]:
+    params: Mapping[str, Any], config: LMConfig, played: jax.Array, cond: jax.Array, target: jax.Array,
+    drop: tuple[jax.Array, float] | None = None,
+) -> list[jax.Array]:  # fmt: skip
     """Logits of whole sequences, for training and tests.
 
     Parameters
@@ -307,13 +329,15 @@ def forward(
         Float32 (batch, frames, CONDITION_SIZE).
     target
         Int32 (batch, frames, levels): the codes of each frame, from which finer levels see the coarser ones.
+    drop
+        In training: a random key and the share of channels to drop; None for none.
 
     Returns
     -------
     list of arrays
         For each level (batch, frames, codebook).
     """
-    return _Network(config).apply({"params": params}, played, cond, target, method="teach")  # type: ignore[no-any-return]
+    return _Network(config).apply({"params": params}, played, cond, target, drop, method="teach")  # type: ignore[no-any-return]
 
 
 def level_logits(
@@ -363,8 +387,8 @@ def step(
     top_k
         1 .. codebook: codes of each level that can be chosen.
     guidance
-        None, or the weight w of classifier-free guidance (Ho and Salimans 2022): logits = c + w (c - u). The first half of
-        the batch is then steered (c), the second half the same streams without style (u); both get the same codes.
+        None, or the weight w of classifier-free guidance (Ho and Salimans 2022): logits = c + w (c - u). The first half
+        of the batch is then steered (c), the second the same streams without style (u); both get the same codes.
 
     Returns
     -------

@@ -1,10 +1,10 @@
 """Style space of the bundled model: words and audio become points on one unit sphere of 128 dimensions.
 
-The text tower is a static table with one row for each word piece: a phrase is the sum of its rows, scaled to unit length.
-The audio tower pools a small convolutional network over log-mel bands of up to ten seconds, and was trained to land where
-the captions of that music land. Everything here is a pure function of (weights, input); the weights are read elsewhere
-(:mod:`jackdaw.engine.training.style` makes them). Invariants: every style that leaves this module is float32, finite, and
-of unit length; equal input gives equal output.
+The text tower is a static table with one row for each word piece: a phrase is the sum of its rows, scaled to unit
+length. The audio tower pools a small convolutional network over log-mel bands of up to ten seconds, and was trained
+to land where the captions of that music land. Everything here is a pure function of (weights, input); the weights are
+read elsewhere (:mod:`jackdaw.engine.training.style` makes them). Invariants: every style that leaves this module is
+float32, finite, and of unit length; equal input gives equal output.
 
 The table was distilled from the sentence model all-MiniLM-L6-v2 (Apache-2.0), whose word-piece vocabulary
 (BERT uncased, Apache-2.0) it shares.

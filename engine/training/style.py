@@ -1,10 +1,10 @@
 """Make the style towers of the bundled model.
 
-``python -m jackdaw.engine.training.style table --out DIR`` distils the text table;
-``python -m jackdaw.engine.training.style tower --corpus DIR --out DIR`` then trains the audio tower to land where the captions
-of a song land, keeps the songs' bands in ``DIR/bands`` (so that a second run continues) and writes a few embeddings of each
-song to ``DIR/styles``, which the training of the language model reads. Both write ``DIR/tiny_style.safetensors``; the table
-also writes ``DIR/tiny_style.vocab.txt``.
+``python -m jackdaw.engine.training.style table --out DIR`` distils the text table; ``python -m
+jackdaw.engine.training.style tower --corpus DIR --out DIR`` then trains the audio tower to land where the captions of
+a song land, keeps the songs' bands in ``DIR/bands`` (so that a second run continues) and writes a few embeddings of
+each song to ``DIR/styles``, which the training of the language model reads. Both write
+``DIR/tiny_style.safetensors``; the table also writes ``DIR/tiny_style.vocab.txt``.
 """
 
 from __future__ import annotations
@@ -63,7 +63,11 @@ def make_table(out: Path, settings: dict[str, Any]) -> None:
     write_tree(out / _WEIGHTS, {"text": quantise(table)}, {"made_from": "all-MiniLM-L6-v2 (Apache-2.0)"})
 
 
-def _song_bands(corpus: Path, cache: Path) -> list[tuple[dict[str, Any], NDArray[np.float32]]]:
+_Heard = tuple[dict[str, Any], NDArray[np.float32]]
+"""A song's labels and bands."""
+
+
+def _song_bands(corpus: Path, cache: Path) -> list[_Heard]:
     """Labels and bands of every song; the bands are kept in the cache."""
     cache.mkdir(parents=True, exist_ok=True)
     songs = []
@@ -110,7 +114,8 @@ def train_tower(corpus: Path, out: Path, settings: dict[str, Any]) -> None:
         # Captions that mean the same thing share the credit: the target is how alike the captions are.
         target = jax.nn.softmax(text @ text.T / settings["temperature"] * 2.0)
         contrast = -(target * jax.nn.log_softmax(cosines / settings["temperature"])).sum(axis=-1).mean()
-        return contrast + 3.0 * (1.0 - jnp.diagonal(cosines)).mean()
+        total: jax.Array = contrast + 3.0 * (1.0 - jnp.diagonal(cosines)).mean()
+        return total
 
     @jax.jit
     def update(params: Any, state: Any, bands: jax.Array, mask: jax.Array, text: jax.Array) -> tuple[Any, Any, Any]:
@@ -132,19 +137,15 @@ def train_tower(corpus: Path, out: Path, settings: dict[str, Any]) -> None:
             params, state, value = update(params, state, bands, mask, text)
             bar.update(task, advance=1, description=f"audio tower, loss {float(value):.3f}" if step % 20 == 0 else None)
     tree["audio"] = jax.tree.map(np.asarray, params)
-    stored = {"text": quantise_again(tree["text"]), "audio": jax.tree.map(lambda x: jnp.asarray(x, jnp.bfloat16), params)}
-    write_tree(out / _WEIGHTS, stored, about)
+    narrow = jax.tree.map(lambda value: jnp.asarray(value, jnp.bfloat16), params)
+    table = {"table": tree["text"]["table"].astype(np.int8), "scale": tree["text"]["scale"].astype(np.float16)}
+    write_tree(out / _WEIGHTS, {"text": table, "audio": narrow}, about)
     _report(songs, texts, tree["audio"], longest, settings, out)
 
 
-def quantise_again(text: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """Return a table that was read, as it is stored."""
-    return {"table": text["table"].astype(np.int8), "scale": text["scale"].astype(np.float16)}
-
-
 def _report(
-    songs: list[tuple[dict[str, Any], NDArray[np.float32]]], texts: list[NDArray[np.float32]], params: Any, longest: int,
-    settings: dict[str, Any], out: Path,
+    songs: list[_Heard], texts: list[NDArray[np.float32]], params: Any, longest: int, settings: dict[str, Any],
+    out: Path,
 ) -> None:  # fmt: skip
     """Write the songs' embeddings, and print how often audio finds its family and group among all names."""
     (out / "styles").mkdir(exist_ok=True)

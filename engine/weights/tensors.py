@@ -1,7 +1,7 @@
 """Weight files: a tree of arrays as one safetensors file, and back.
 
-Keys are the tree's paths joined by ``/``; what a file must say about itself (sizes, version) travels as JSON text in its
-metadata. Writes go to a temporary name first, so that a file is either whole or not there.
+Keys are the tree's paths joined by ``/``; what a file must say about itself (sizes, version) travels as JSON text in
+its metadata. Writes go to a temporary name first, so that a file is either whole or not there.
 """
 
 import json
