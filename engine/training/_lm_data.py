@@ -58,7 +58,7 @@ class Song:
 
 @dataclass(frozen=True)
 class Batch:
-    """Arrays of :func:`jackdaw.engine.models.tiny_lm.forward`, batch first; NumPy's, or JAX's inside a compiled step."""
+    """Arrays of :func:`jackdaw.engine.models.tiny_lm.forward`, batch first; JAX arrays inside a compiled step."""
 
     played: Any
     cond: Any

@@ -22,10 +22,11 @@ from numpy.typing import NDArray
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from jackdaw.engine.models.tiny_codec import encode_init, encode_step
-from jackdaw.engine.models.tiny_spectrum import RATE, TOKEN_SAMPLES, analyse_init, analyse_step
+from jackdaw.engine.models.tiny_spectrum import FRAMES_PER_TOKEN, RATE, TOKEN_SAMPLES, analyse_init, analyse_step
+from jackdaw.engine.training._features import unpack
 from jackdaw.engine.weights.tensors import read_tree
 
-__all__ = ["analyse", "main", "tokenise", "tokenise_corpus"]
+__all__ = ["analyse", "kept_bands", "main", "tokenise", "tokenise_corpus"]
 
 _CHUNK = 100
 """Token frames that are encoded at a time."""
@@ -57,6 +58,15 @@ def analyse(path: Path) -> tuple[int, list[NDArray[np.float32]]]:
     return frames, chunks
 
 
+def kept_bands(path: Path) -> tuple[int, list[NDArray[np.float32]]]:
+    """Return the same from the 8-bit bands that the codec's training kept, without a part of a second at the end."""
+    packed = np.load(path)
+    frames, size = len(packed) // FRAMES_PER_TOKEN, _CHUNK * FRAMES_PER_TOKEN
+    padded = np.zeros((-(-frames // _CHUNK) * size, *packed.shape[1:]), np.uint8)
+    padded[: frames * FRAMES_PER_TOKEN] = packed[: frames * FRAMES_PER_TOKEN]
+    return frames, [np.asarray(unpack(padded[at : at + size])) for at in range(0, len(padded), size)]
+
+
 def tokenise(params: Mapping[str, Any], frames: int, chunks: list[NDArray[np.float32]]) -> NDArray[np.int16]:
     """Encode what :func:`analyse` gave into int16 codes (frames, levels)."""
     state, parts = encode_init(), []
@@ -66,8 +76,10 @@ def tokenise(params: Mapping[str, Any], frames: int, chunks: list[NDArray[np.flo
     return np.concatenate(parts)[:frames]
 
 
-def tokenise_corpus(corpus: Path, codec: Path, out: Path) -> int:
+def tokenise_corpus(corpus: Path, codec: Path, out: Path, features: Path | None = None) -> int:
     """Tokenise every song that is not tokenised yet; return how many songs there are.
+
+    Bands that lie in the folder `features` are not analysed again.
 
     Raises
     ------
@@ -86,16 +98,21 @@ def tokenise_corpus(corpus: Path, codec: Path, out: Path) -> int:
     if mark.exists() and mark.read_text() != digest:
         raise ValueError(f"{out} holds tokens of another codec than {codec}: choose another --out")
     mark.write_text(digest)
+
+    def bands_of(path: Path) -> tuple[int, list[NDArray[np.float32]]]:
+        kept = None if features is None else features / f"{path.stem}.npy"
+        return kept_bands(kept) if kept is not None and kept.exists() else analyse(path.with_suffix(".flac"))
+
     waiting = [path for path in songs if not (out / f"{path.stem}.npy").exists()]
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns) as bar, ThreadPoolExecutor(1) as ahead:
         task = bar.add_task("tokens", total=len(waiting))
-        following = ahead.submit(analyse, waiting[0].with_suffix(".flac")) if waiting else None
+        following = ahead.submit(bands_of, waiting[0]) if waiting else None
         for index, path in enumerate(waiting):
             assert following is not None
             frames, chunks = following.result()
             if index + 1 < len(waiting):
-                following = ahead.submit(analyse, waiting[index + 1].with_suffix(".flac"))
+                following = ahead.submit(bands_of, waiting[index + 1])
             partial = out / f"{path.stem}.part"
             with partial.open("wb") as file:
                 np.save(file, tokenise(params, frames, chunks))
@@ -110,8 +127,9 @@ def main() -> None:
     parser.add_argument("--corpus", type=Path, required=True, help="folder of the corpus")
     parser.add_argument("--codec", type=Path, required=True, help="weights of the codec")
     parser.add_argument("--out", type=Path, required=True, help="folder of the tokens")
+    parser.add_argument("--features", type=Path, help="folder of the bands that the codec's training kept; quicker")
     arguments = parser.parse_args()
-    count = tokenise_corpus(arguments.corpus, arguments.codec, arguments.out)
+    count = tokenise_corpus(**vars(arguments))
     print(f"{count} songs are tokenised in {arguments.out}")
 
 
