@@ -18,6 +18,8 @@ from jackdaw.bridge.server import ServerError, load_libjack, server_name
 
 __all__ = ["main"]
 
+_SWITCH_S = 0.0005  # the control loop gets its turn soon even if another thread computes
+
 
 def _parser(log: Log) -> argparse.ArgumentParser:
     class Parser(argparse.ArgumentParser):
@@ -42,8 +44,8 @@ def _burn() -> None:
 
 
 def _play(arguments: argparse.Namespace, log: Log) -> None:
-    load_libjack().set_error_function(lambda text: log.info("libjack", text=text))
-    load_libjack().set_info_function(lambda _text: None)
+    sys.setswitchinterval(_SWITCH_S)
+    jack = load_libjack()
     from jackdaw.bridge.control import Bridge
 
     bridge = Bridge(
@@ -53,6 +55,8 @@ def _play(arguments: argparse.Namespace, log: Log) -> None:
         record=arguments.record,
         log=log,
     )
+    jack.set_error_function(bridge.libjack_says)
+    jack.set_info_function(lambda _text: None)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: bridge.stop())
     if arguments.debug_burn:

@@ -42,7 +42,7 @@ class Attachment:
         self._renderer = renderer
         self._format = (0, 0)
         self._instance = 0
-        self._alive = False
+        self._alive = self._gone = False
         self._engine: int | None = None
 
     def set_format(self, rate: int, period: int) -> None:
@@ -63,10 +63,13 @@ class Attachment:
         self.reader.heartbeat()
         if self.reader.replaced():
             return "replaced" if self._attach() else None
+        if self._gone:
+            self._gone = False
+            return "engine gone"
         alive = self.reader.writer_alive
         if self._alive and not alive:
-            self._forget_engine()
-            self._renderer.engine_gone(self._instance)
+            self._silence()
+            self._gone = False
             return "engine gone"
         if alive and not self._alive:
             self._watch(self.reader)
@@ -74,9 +77,17 @@ class Attachment:
         return None
 
     def engine_stirred(self) -> None:
-        """Take note that :attr:`engine` is readable: if the engine lives after all, it was another process's."""
-        if self.reader is not None and self.reader.writer_alive:
+        """Silence the music, as :attr:`engine` is readable; if the engine lives after all, it was another process's."""
+        if self.reader is not None and not self.reader.writer_alive:
+            self._silence()
+        else:
             self._close_handle()
+
+    def _silence(self) -> None:
+        """Fade first: in a busy interpreter every further call may cost milliseconds."""
+        self._renderer.engine_gone(self._instance)
+        self._gone = True
+        self._forget_engine()
 
     def _attach(self) -> bool:
         try:

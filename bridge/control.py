@@ -25,7 +25,7 @@ from jackdaw.dsp import Client, SegmentBusy
 __all__ = ["Bridge"]
 
 _TURN_S = 0.05
-_BACK_OFF_S = (0.1, 0.25, 0.5, 1.0, 2.0)
+_BACK_OFF_S = (0.1, 0.25, 0.5, 1.0)
 _FADE_S = 0.05
 _FADE_LIMIT_S = 0.5
 _BUSY_S = 3.0
@@ -72,6 +72,11 @@ class Bridge:
         """Let :meth:`run` fade out, finish the recording and return. Any thread, signal handlers too."""
         self._stopping = True
         self.wake()
+
+    def libjack_says(self, text: str) -> None:
+        """Log an error of libjack's; while there is no server its complaints about that are left out. Any thread."""
+        if self._client is not None:
+            self._log.warning("libjack", text=text)
 
     def run(self) -> None:
         """Play until told to stop.
