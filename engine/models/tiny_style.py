@@ -174,7 +174,7 @@ def mel_bands(audio: Audio) -> NDArray[np.float32]:
     ValueError
         If the audio is shorter than 0.1 s, or silent (peak below -80 dB of full scale).
     """
-    mono = np.asarray(audio, dtype=np.float32).reshape(len(audio), -1).mean(axis=1)
+    mono = np.asarray(audio, dtype=np.float32).mean(axis=1)
     if len(mono) < _SHORTEST_SECONDS * SAMPLE_RATE:
         raise ValueError(f"the audio prompt lasts {len(mono) / SAMPLE_RATE:.3f} s; give at least {_SHORTEST_SECONDS} s")
     if not np.isfinite(mono).all() or float(np.abs(mono).max()) < _SILENCE:
@@ -210,7 +210,7 @@ class AudioTower(nn.Module):
         return out / (jnp.linalg.norm(out, axis=-1, keepdims=True) + 1e-8)
 
 
-@functools.partial(jax.jit, static_argnums=())
+@jax.jit
 def _tower(params: Mapping[str, object], bands: jax.Array, mask: jax.Array) -> jax.Array:
     return AudioTower().apply({"params": params}, bands, mask)  # type: ignore[no-any-return]
 
