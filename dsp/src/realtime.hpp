@@ -1,6 +1,8 @@
 // Small things that an audio callback needs around its work. Audio thread, RT-safe.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <cstdint>
 
 #if defined(__SSE2__)
@@ -12,6 +14,14 @@
 struct jd_client;
 
 namespace jackdaw {
+
+struct AudioState;
+
+inline float peak(const float* samples, uint32_t count) noexcept {
+    float most = 0.0F;
+    for (uint32_t i = 0; i < count; ++i) most = std::max(most, std::fabs(samples[i]));
+    return most;
+}
 
 // Denormals are flushed to zero while this lives; the host's floating-point mode comes back afterwards.
 class FlushDenormals {
@@ -38,6 +48,12 @@ class FlushDenormals {
     uint64_t before_;
 #endif
 };
+
+// Input and staged notes into their rings; `peaks` gets the input's.
+void capture(AudioState& state, const float* const* in, uint32_t channels_in, uint32_t frames, float* peaks) noexcept;
+
+void publish_anchor(const AudioState& state, uint64_t now) noexcept;
+void publish_transport(const AudioState& state) noexcept;
 
 // Counters, meters and the time that the block took since `start` (ns; 0 = not to be judged).
 void account(jd_client* client, jd_header* header, const float* peak_in, const float* peak_out, uint32_t frames,

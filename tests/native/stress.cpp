@@ -4,7 +4,7 @@
 // is a ramp of integers over 2^24, the right channel the negative of the left: any torn, lost or doubled frame shows.
 //
 //   stress SECONDS PREFIX           both phases; exit status 1 and a line on stderr for each broken promise
-//   stress SECONDS PREFIX planted   an engine that moves its cursor before the samples are there: must be noticed
+//   stress SECONDS PREFIX planted   two engines on one segment, which has room for one: must be noticed
 
 #include <atomic>
 #include <chrono>
@@ -36,12 +36,11 @@ void fault(const char* what, double a = 0, double b = 0) {
 double number(float sample) { return static_cast<double>(sample) * scale; }
 
 // Writes the ramp in random pieces, reads the input and the MIDI back. `restless`: with resets and bursts.
-void engine(jd_segment* segment, bool restless, bool planted, unsigned seed) {
+void engine(jd_segment* segment, bool restless, unsigned seed) {
     std::mt19937 random(seed);
     std::vector<float> piece(2 * 4096);
     std::vector<float> input(2 * 4096);
     jd_midi_event events[64];
-    jd_header* header = jd_segment_header(segment);
     uint64_t at = 0;
     double last_input = 0;
     uint64_t last_midi = 0;
@@ -54,7 +53,6 @@ void engine(jd_segment* segment, bool restless, bool planted, unsigned seed) {
                 piece[2 * i] = value;
                 piece[2 * i + 1] = -value;
             }
-            if (planted) jd_store(&header->out_write, jd_load(&header->out_write) + frames);
             if (jd_writer_write(segment, piece.data(), frames) != 0) fault("write refused though there was space");
         }
         const uint64_t available = jd_writer_input_available(segment);
@@ -158,8 +156,9 @@ void phase(jd_client* client, jd_segment* const* segments, bool restless, bool p
         jd_store(&header->ring_rate, rate);
     }
     std::vector<std::thread> threads;
-    threads.emplace_back(engine, segments[0], restless, planted, 1);
-    if (restless) threads.emplace_back(engine, segments[1], restless, planted, 2);
+    threads.emplace_back(engine, segments[0], restless, 1);
+    if (planted) threads.emplace_back(engine, segments[0], restless, 5);
+    if (restless) threads.emplace_back(engine, segments[1], restless, 2);
     if (restless) threads.emplace_back(control, client, segments, 3);
     threads.emplace_back(audio, client, restless, 4);
     std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
