@@ -1,12 +1,13 @@
 """The neural codec of `tiny`: band magnitudes to RVQ codes and back, 25 token frames a second.
 
-A causal network of ConvNeXt-like blocks (Liu et al. 2022) encodes four frames of log band magnitudes into one latent per
-token frame; residual vector quantisation (Zeghidour et al. 2021) turns it into `levels` codes; a mirrored network
+A causal network of ConvNeXt-like blocks (Liu et al. 2022) encodes four frames of log band magnitudes into one latent
+per token frame; residual vector quantisation (Zeghidour et al. 2021) turns it into `levels` codes; a mirrored network
 decodes the sum of their codebook vectors. Everything is a pure function of (params, state, input), jit-able for any
-number of token frames; the state holds the last inputs of each convolution, so that splitting a stream over calls changes
-nothing. All functions take leading batch dimensions, which the state must share. Nothing here looks ahead.
+number of token frames; the state holds the last inputs of each convolution, so that splitting a stream over calls
+changes nothing. All functions take leading batch dimensions, which the state must share. Nothing here looks ahead.
 
-Params are a dict: ``encoder`` and ``decoder`` (trained by gradient) and ``codebooks``, float32 (levels, codebook, latent).
+Params are a dict: ``encoder`` and ``decoder`` (trained by gradient) and ``codebooks``, float32 of shape (levels,
+codebook, latent).
 """
 
 from collections.abc import Mapping
@@ -170,9 +171,7 @@ def log_bands(bands: Array) -> Array:
     return jnp.log(bands + FLOOR)
 
 
-def encode_latent(
-    params: Params, state: State, bands: Array, *, config: CodecConfig = _DEFAULT
-) -> tuple[State, Array]:
+def encode_latent(params: Params, state: State, bands: Array, *, config: CodecConfig = _DEFAULT) -> tuple[State, Array]:
     """Encode the next frames of a stream, without quantising.
 
     Parameters
@@ -194,7 +193,7 @@ def encode_latent(
 
 
 def quantise(codebooks: Array, latent: Array) -> Array:
-    """Return codes, int32 (..., n, levels): each level's nearest codebook vector to what the levels before left over."""
+    """Return codes, int32 (..., n, levels): each level's nearest vector to what the levels before left over."""
     rest, codes = latent, []
     for book in codebooks:
         code = jnp.argmin(0.5 * jnp.sum(book**2, axis=-1) - rest @ book.T, axis=-1).astype(jnp.int32)

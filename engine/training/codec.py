@@ -1,12 +1,14 @@
 """Train the codec of `tiny` on a corpus, while the corpus may still grow.
 
-Run ``python -m jackdaw.engine.training.codec --corpus DIR --out DIR --minutes N``; settings stand in ``tiny.toml``, table
-``[codec]``. The network is trained to reproduce log band magnitudes; after a short phase without quantiser the codebooks
-are set by k-means on a sample of latents, then follow the encoder as running averages (van den Oord et al. 2017), and codes
-that are never used restart at a latent of the batch. The learning rate falls to zero along a cosine over the minutes given.
+Run ``python -m jackdaw.engine.training.codec --corpus DIR --out DIR --minutes N``; settings stand in ``tiny.toml``,
+table ``[codec]``. The network is trained to reproduce log band magnitudes; after a short phase without quantiser the
+codebooks are set by k-means on a sample of latents, then follow the encoder as running averages (van den Oord et al.
+2017), and codes that are hardly used restart at a latent of the batch. The learning rate falls to zero along a cosine
+over the minutes given.
 
-``DIR/checkpoint.safetensors`` holds everything (params, optimiser, averages, step, time spent), written every few minutes
-and at Ctrl-C; with ``--resume`` the run goes on from it. ``--export FILE`` writes the params alone, in bfloat16.
+``DIR/checkpoint.safetensors`` holds everything (params, optimiser, averages, step, time spent), written every few
+minutes and at Ctrl-C; with ``--resume`` the run goes on from it. ``--export FILE`` writes the params alone, in
+bfloat16. ``--decoder-of FILE`` lets only the decoder of an exported codec learn on: its codes keep their meaning.
 """
 
 import argparse
@@ -30,8 +32,9 @@ from numpy.typing import NDArray
 from jackdaw.engine.models import tiny_codec
 from jackdaw.engine.models.tiny_codec import CodecConfig, codes_to_latent, log_bands, quantise
 from jackdaw.engine.models.tiny_spectrum import FRAMES_PER_TOKEN, HOP, RATE
-from jackdaw.engine.training._checkpoint import load_tree, save_tree
+from jackdaw.engine.training._checkpoint import load_checkpoint, save_checkpoint
 from jackdaw.engine.training._features import FeatureStore, unpack
+from jackdaw.engine.weights.tensors import write_tree
 
 __all__ = ["CodecTraining", "train"]
 
@@ -62,8 +65,8 @@ class CodecTraining:
     swap: float = 0.2
     mono: float = 0.1
     enough_seconds: float = 600.0
-    save_minutes: float = 2.0
-    validation_songs: int = 12
+    save_minutes: float = 4.0
+    validation_songs: int = 8
     validation_token_frames: int = 150
 
 
@@ -152,21 +155,24 @@ def _follow(
     return jnp.stack(counts), jnp.stack(sums)
 
 
-@partial(jax.jit, static_argnames=("quantised", "settings"), donate_argnums=0)
+@partial(jax.jit, static_argnames=("phase", "settings"), donate_argnums=0)
 def _step(
-    run: _Run, batch: dict[str, Array], progress: Array, *, quantised: bool, settings: CodecTraining
+    run: _Run, batch: dict[str, Array], progress: Array, *, phase: str, settings: CodecTraining
 ) -> tuple[_Run, Array, Array]:
     bands = _augment(batch["packed"], batch["gains"], batch["swap"], batch["mono"])
-    gradient = jax.value_and_grad(_loss, has_aux=True)
-    (_, (errors, latent, codes)), slopes = gradient(
-        run.net, _books(run), bands, batch["levels"], quantised, settings
-    )
+    learns = {"decoder"} if phase == "decoder" else {"encoder", "decoder"}
+
+    def loss(net: dict[str, Any]) -> tuple[Array, tuple[Array, Array, Array]]:
+        net = {part: value if part in learns else jax.lax.stop_gradient(value) for part, value in net.items()}
+        return _loss(net, _books(run), bands, batch["levels"], phase != "plain", settings)
+
+    (_, (errors, latent, codes)), slopes = jax.value_and_grad(loss, has_aux=True)(run.net)
     moves, optimiser = _optimiser(settings).update(slopes, run.optimiser, run.net)
     warm = jnp.minimum(1.0, (run.step + 1) / settings.warm_up_steps)
     rate = settings.learning_rate * warm * (0.5 + 0.5 * jnp.cos(jnp.pi * jnp.minimum(progress, 1.0)))
-    net = jax.tree.map(lambda p, m: p - rate * m, run.net, moves)
+    net = {k: jax.tree.map(lambda p, m: p - rate * m, v, moves[k]) if k in learns else v for k, v in run.net.items()}
     counts, sums = run.counts, run.sums
-    if quantised:
+    if phase == "whole":
         key = jax.random.fold_in(jax.random.key(settings.seed + 1), run.step)
         counts, sums = _follow(run, latent, codes, key, progress < settings.reset_until, settings)
     return run._replace(net=net, optimiser=optimiser, counts=counts, sums=sums, step=run.step + 1), errors, codes
@@ -257,7 +263,7 @@ def _validation(run: _Run, songs: list[NDArray[np.uint8]], settings: CodecTraini
         return "no validation songs yet"
     packed, mel, params = np.stack([song[400 : 400 + frames] for song in songs]), jnp.asarray(_mel()), _params(run)
     parts = []
-    for levels in (2, 4, 6):
+    for levels in (3, 6):
         errors, codes = _judge(params, packed, mel, levels=levels)
         parts.append(f"{levels} levels: log {float(errors[0]):.3f} mel {float(errors[1]):.2f} dB")
     return f"{len(songs)} songs; " + "; ".join(parts) + "; " + _usage(np.asarray(codes))
@@ -274,11 +280,18 @@ def _usage(codes: NDArray[np.int32]) -> str:
 
 
 def _save(path: Path, run: _Run, settings: CodecTraining) -> None:
-    save_tree(path, run._asdict(), {k: str(v) for k, v in asdict(settings).items()})
+    save_checkpoint(path, run._asdict(), asdict(settings))
 
 
 def train(
-    corpus: Path, out: Path, minutes: float, *, resume: bool, settings: CodecTraining, export: Path | None
+    corpus: Path,
+    out: Path,
+    minutes: float,
+    *,
+    resume: bool = False,
+    decoder_of: Path | None = None,
+    settings: CodecTraining,
+    export: Path | None = None,
 ) -> None:
     """Train until `minutes` of training time are spent in all, or until Ctrl-C; then save.
 
@@ -290,6 +303,9 @@ def train(
         Training time over which the learning rate falls to zero; time before a resume counts.
     resume
         Whether to go on from the checkpoint.
+    decoder_of
+        A finished codec (weight file), of which only the decoder is to learn on, in an `out` of its own: its codes keep
+        their meaning.
     settings
         Everything else.
     export
@@ -303,8 +319,12 @@ def train(
         If the checkpoint is of another network.
     """
     checkpoint, run = out / "checkpoint.safetensors", _fresh(settings)
+    if decoder_of is not None:
+        params = load_checkpoint(decoder_of, tiny_codec.init_params(jax.random.key(0)))
+        books = params.pop("codebooks")
+        run = run._replace(net=params, sums=books, counts=jnp.ones(books.shape[:2]))
     if resume:
-        run = _Run(**load_tree(checkpoint, run._asdict())[0])
+        run = _Run(**load_checkpoint(checkpoint, run._asdict()))
     store = FeatureStore(corpus, out / "features")
     store.start()
     stopped: list[int] = []
@@ -312,30 +332,37 @@ def train(
     try:
         while sum(map(len, store.songs("train"))) < settings.enough_seconds * RATE / HOP and not stopped:
             time.sleep(1)
-        run = _loop(run, store, checkpoint, minutes, settings, stopped)
+        run = _loop(run, store, checkpoint, minutes, decoder_of is not None, settings, stopped)
     finally:
         signal.signal(signal.SIGINT, before)
         store.stop()
     _save(checkpoint, run, settings)
     print("end:", _validation(run, store.songs("valid"), settings), flush=True)
     if export is not None:
-        save_tree(export, _params(run), {"model": "tiny codec", "steps": str(int(run.step))}, half=True)
+        about = {"config": asdict(_CONFIG), "steps": int(run.step)}
+        write_tree(export, _params(run), about, narrow=True)
 
 
 def _loop(
-    run: _Run, store: FeatureStore, checkpoint: Path, minutes: float, settings: CodecTraining, stopped: list[int]
+    run: _Run,
+    store: FeatureStore,
+    checkpoint: Path,
+    minutes: float,
+    only_decoder: bool,
+    settings: CodecTraining,
+    stopped: list[int],
 ) -> _Run:
     spent, total = float(run.spent), minutes * 60
     saved, recent, codes = time.monotonic(), [], []
     while spent < total and not stopped:
         began, number, songs = time.monotonic(), int(run.step), store.songs("train")
-        if number == settings.plain_steps:
+        if number == settings.plain_steps and not only_decoder:
             run = _set_codebooks(run, songs, settings)
         run, errors, chosen = _step(
             run,
             jax.tree.map(jnp.asarray, _batch(songs, number, settings)),
             jnp.float32(spent / total),
-            quantised=number >= settings.plain_steps,
+            phase="decoder" if only_decoder else "plain" if number < settings.plain_steps else "whole",
             settings=settings,
         )
         recent.append(np.asarray(errors))
@@ -366,13 +393,22 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder of checkpoint and features")
     parser.add_argument("--minutes", type=float, default=40, help="training time in all (default: %(default)s)")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
+    parser.add_argument("--decoder-of", type=Path, help="finished codec of which only the decoder is to learn on")
     parser.add_argument("--export", type=Path, help="write the params here at the end, in bfloat16")
     parser.add_argument("--settings", type=Path, default=Path(__file__).with_name("tiny.toml"), help="TOML file")
     given = parser.parse_args(arguments)
     table = tomllib.loads(given.settings.read_text()).get("codec", {})
     try:
         settings = CodecTraining(**table)
-        train(given.corpus, given.out, given.minutes, resume=given.resume, settings=settings, export=given.export)
+        train(
+            given.corpus,
+            given.out,
+            given.minutes,
+            resume=given.resume,
+            decoder_of=given.decoder_of,
+            settings=settings,
+            export=given.export,
+        )
     except (TypeError, ValueError, FileNotFoundError) as error:
         print(error, file=sys.stderr)
         return 1

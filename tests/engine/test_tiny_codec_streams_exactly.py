@@ -1,0 +1,156 @@
+"""The codec's stream: offline == step by step for any split, states are values, nothing depends on the future."""
+
+from functools import cache, partial
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jackdaw.engine.models import tiny_codec, tiny_spectrum
+from jackdaw.engine.models.tiny_codec import CodecConfig
+from jackdaw.engine.models.tiny_codec_io import TinyCodec
+from jackdaw.engine.models.tiny_spectrum import BANDS, FRAMES_PER_TOKEN, LOOKAHEAD, TOKEN_SAMPLES
+
+CONFIG = CodecConfig(width=48, hidden=64, latent=24, levels=4, codebook=128)
+TOKENS = 12
+SPLITS = st.lists(st.integers(1, 5), min_size=1, max_size=TOKENS)
+
+
+@cache
+def params():
+    return tiny_codec.init_params(jax.random.key(0), CONFIG)
+
+
+@cache
+def audio():
+    rng = np.random.default_rng(0)
+    time = np.arange(TOKENS * TOKEN_SAMPLES) / tiny_spectrum.RATE
+    tones = sum(np.sin(2 * np.pi * f * time + p) for f, p in zip((110, 331, 2500), (0, 1, 2), strict=True))
+    stereo = np.stack([tones, 0.5 * tones], axis=1) * 0.2 + 0.02 * rng.normal(size=(len(time), 2))
+    return stereo.astype(np.float32)
+
+
+@cache
+def bands():
+    return tiny_spectrum.analyse_step(tiny_spectrum.analyse_init(), audio())[1]
+
+
+@cache
+def encode():
+    return partial(jax.jit(partial(tiny_codec.encode_step, config=CONFIG)), params())
+
+
+@cache
+def decode():
+    return partial(jax.jit(partial(tiny_codec.decode_step, config=CONFIG)), params())
+
+
+def pieces(sizes):
+    """Ranges of token frames of the given sizes, and what is left."""
+    start = 0
+    for size in sizes:
+        if start + size < TOKENS:
+            yield slice(start, start + size)
+            start += size
+    yield slice(start, TOKENS)
+
+
+def scaled(piece, factor):
+    return slice(piece.start * factor, piece.stop * factor)
+
+
+@settings(max_examples=8, deadline=None)
+@given(SPLITS)
+def test_encoding_in_pieces_gives_the_same_codes(sizes):
+    _, whole = encode()(tiny_codec.encode_init(CONFIG), bands())
+    ear, state, parts = tiny_spectrum.analyse_init(), tiny_codec.encode_init(CONFIG), []
+    for piece in pieces(sizes):
+        ear, heard, _ = tiny_spectrum.analyse_step(ear, audio()[scaled(piece, TOKEN_SAMPLES)])
+        state, codes = encode()(state, heard)
+        parts.append(codes)
+    np.testing.assert_array_equal(np.concatenate(parts), whole)
+    assert whole.shape == (TOKENS, CONFIG.levels)
+    assert whole.dtype == np.int32
+
+
+@settings(max_examples=8, deadline=None)
+@given(SPLITS)
+def test_decoding_in_pieces_gives_the_same_bands(sizes):
+    codes = np.random.default_rng(1).integers(0, CONFIG.codebook, (TOKENS, CONFIG.levels)).astype(np.int32)
+    _, whole = decode()(tiny_codec.decode_init(CONFIG), codes)
+    state, parts = tiny_codec.decode_init(CONFIG), []
+    for piece in pieces(sizes):
+        state, made = decode()(state, codes[piece])
+        parts.append(made)
+    np.testing.assert_allclose(np.concatenate(parts), whole, rtol=1e-4, atol=1e-4)
+    assert whole.shape == (TOKENS * FRAMES_PER_TOKEN, 3, BANDS)
+    assert np.all(np.asarray(whole) >= 0)
+
+
+@settings(max_examples=8, deadline=None)
+@given(SPLITS)
+def test_spectra_and_synthesis_in_pieces_give_the_same_samples(sizes):
+    _, whole = tiny_spectrum.synthesise_step(tiny_spectrum.synthesise_init(3), bands())
+    ear, state, parts = tiny_spectrum.analyse_init(), tiny_spectrum.synthesise_init(3), []
+    for piece in pieces(sizes):
+        ear, heard, _ = tiny_spectrum.analyse_step(ear, audio()[scaled(piece, TOKEN_SAMPLES)])
+        state, made = tiny_spectrum.synthesise_step(state, heard)
+        parts.append(made)
+    np.testing.assert_allclose(np.concatenate(parts), whole, atol=1e-4)
+
+
+def test_a_kept_state_goes_on_as_if_never_stopped():
+    state, _ = encode()(tiny_codec.encode_init(CONFIG), bands()[: 4 * FRAMES_PER_TOKEN])
+    kept = jax.tree.map(np.array, state)
+    _, first = encode()(state, bands()[4 * FRAMES_PER_TOKEN :])
+    _, second = encode()(kept, bands()[4 * FRAMES_PER_TOKEN :])
+    np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize("token", [0, 5, TOKENS - 2])
+def test_codes_depend_on_no_later_sample(token):
+    changed = audio().copy()
+    changed[TOKEN_SAMPLES * (token + 1) :] = 0.9
+    codes = []
+    for samples in (audio(), changed):
+        _, heard, _ = tiny_spectrum.analyse_step(tiny_spectrum.analyse_init(), samples)
+        codes.append(np.asarray(encode()(tiny_codec.encode_init(CONFIG), heard)[1]))
+    np.testing.assert_array_equal(codes[0][: token + 1], codes[1][: token + 1])
+    assert np.any(codes[0][token + 1 :] != codes[1][token + 1 :])
+
+
+def test_synthesis_lags_by_the_look_ahead_that_is_told():
+    # A click comes out where it went in, LOOKAHEAD later, to within a hop.
+    click = np.zeros((TOKENS * TOKEN_SAMPLES, 2), np.float32)
+    click[10000] = 1.0
+    _, heard, _ = tiny_spectrum.analyse_step(tiny_spectrum.analyse_init(), click)
+    _, made = tiny_spectrum.synthesise_step(tiny_spectrum.synthesise_init(), heard)
+    centre = np.average(np.arange(len(made)), weights=np.sum(made**2, axis=1))
+    assert abs(centre - (10000 + LOOKAHEAD)) < tiny_spectrum.HOP
+
+
+def test_fewer_levels_decode_too_and_codes_have_a_latent():
+    codes = np.random.default_rng(1).integers(0, CONFIG.codebook, (3, CONFIG.levels)).astype(np.int32)
+    latent = np.asarray(tiny_codec.codes_to_latent(params(), codes))
+    expected = sum(np.asarray(params()["codebooks"])[k][codes[:, k]] for k in range(CONFIG.levels))
+    np.testing.assert_allclose(latent, expected, atol=1e-5)
+    _, made = decode()(tiny_codec.decode_init(CONFIG), codes[:, :2])
+    assert made.shape == (3 * FRAMES_PER_TOKEN, 3, BANDS)
+
+
+@pytest.mark.parametrize("samples", [1, TOKEN_SAMPLES, 5 * TOKEN_SAMPLES + 7])
+def test_whole_waveforms_keep_their_length(samples):
+    codec = TinyCodec(params(), CONFIG)
+    codes = codec.encode(audio()[:samples])
+    frames = -(-samples // TOKEN_SAMPLES)
+    assert codes.shape == (frames, CONFIG.levels)
+    assert codec.decode(codes).shape == (frames * TOKEN_SAMPLES, 2)
+
+
+def test_wrong_shapes_are_refused():
+    with pytest.raises(ValueError, match="audio has shape"):
+        tiny_spectrum.analyse_step(tiny_spectrum.analyse_init(), np.zeros((481, 2), np.float32))
+    with pytest.raises(ValueError, match="bands has shape"):
+        tiny_spectrum.synthesise_step(tiny_spectrum.synthesise_init(), np.zeros((4, 2, BANDS), np.float32))
