@@ -7,7 +7,7 @@ the output ring: the clock anchor gives D = output frame - input frame of one in
 aligned     Step k, whose sound is output [E + kN, E + (k+1)N), hears what was captured at output time
             [E + kN - L, E + (k+1)N - L): L never wavers, whatever the steps' times are. E is where the epoch starts;
             before E the model hears silence. When D moves (an underrun, lost input), the input cursor skips or silence
-            is put in, and L stays.
+            is put in, and L stays. Input that the reader could not store is silence, too.
 newest      The frames captured last, in one piece while the engine keeps up; after a stall all but the newest step is
             skipped.
 """
@@ -89,6 +89,7 @@ class Stream:
         self._to_model = StreamResampler(self.rate, spec.sample_rate, spec.channels)
         self._to_ring = StreamResampler(spec.sample_rate, self.rate, spec.channels)
         self._pushed = 0
+        self._overruns = writer.counters.overruns
         self._waiting = np.zeros((0, spec.channels), np.float32)
         self._step_frames = math.ceil(spec.step_samples * self.rate / spec.sample_rate)
         back = resampling_lag(self.rate, spec.sample_rate) * self.rate / spec.sample_rate
@@ -128,6 +129,7 @@ class Stream:
         ahead = self._writer.out_write - max(self._writer.out_read, self.start) - self.pace.target
         if ahead > 0:
             return ahead / self.rate
+        self._forget_what_lies_before_a_gap()
         late = max(2 * self._period, round(_LATE_S * self.rate))
         if self._collect() or -ahead > late:
             return 0.0
@@ -145,6 +147,13 @@ class Stream:
     def play(self, audio: Audio) -> None:
         """Append what a step made, shape (samples, channels) at the model's rate."""
         self._writer.write(np.ascontiguousarray(self._to_ring.process(audio), np.float32))
+
+    def _forget_what_lies_before_a_gap(self) -> None:
+        """After an overrun the input ring holds sound from long ago, and then a gap: skip it all."""
+        overruns = self._writer.counters.overruns
+        if overruns != self._overruns:
+            self._overruns = overruns
+            self._writer.skip_input(self._writer.in_available)
 
     def _silence(self, frames: int) -> Audio:
         return np.zeros((frames, self._spec.channels), np.float32)

@@ -4,9 +4,10 @@ One step, in order:
 
 1. What is heard is analysed into band magnitudes. If it is louder than the gate, it is mixed with the model's own last
    frame, as powers of bands; the codec's encoder turns the mix into codes, and these take the place of the codes the
-   model chose last. Own bands come straight from the decoder, so both parts of the mix lie on the same frame, although
-   the sound of that frame leaves the synthesis only LOOKAHEAD samples later.
-2. The language model chooses the next frame's codes.
+   model chose last. Own bands come straight from the decoder, so both parts of the mix lie on the same frame,
+   although the sound of that frame leaves the synthesis only LOOKAHEAD samples later.
+2. The language model chooses the next frame's codes. It runs with and without the style side by side, as guidance
+   needs, so that turning guidance up never waits for anything.
 3. The codec's decoder makes band magnitudes of them, and the synthesis makes audio.
 
 The networks run in one compiled call a frame, whatever the number of frames asked for, so that splitting a stream never
@@ -52,7 +53,6 @@ def _frame(
     *,
     codec_config: codec.CodecConfig,
     lm_config: lm.LMConfig,
-    guided: bool,
 ) -> dict[str, Any]:
     """Run the networks for one frame; `state` and the result are parts of a stream's state, plus ``bands`` to play."""
     own = state["bands"]
@@ -63,44 +63,19 @@ def _frame(
     )
     context = jnp.where(steer["hears"] & (state["frame"] > 0), heard_codes, state["codes"])
     noise = lm.sampling_noise(lm_config, state["seed"], state["frame"])
-    settings = (noise, steer["temperature"], steer["top_k"])
-    steered, free = state["lm"], state["free"]
-    if guided:
-        free = jax.tree.map(partial(jnp.where, state["guided"]), free, steered)
-        both = _join(steered, free)
-        played = jnp.stack([context, context])
-        cond = jnp.stack([steer["cond"], steer["cond_free"]])
-        both, chosen = lm.step(params["lm"], lm_config, both, played, cond, *settings, steer["guidance"])
-        steered, free = _part(both, 0), _part(both, 1)
-    else:
-        steered, chosen = lm.step(params["lm"], lm_config, steered, context[None], steer["cond"][None], *settings)
+    settings = (noise, steer["temperature"], steer["top_k"], steer["guidance"])
+    both = jnp.stack([context, context])
+    following, chosen = lm.step(params["lm"], lm_config, state["lm"], both, steer["cond"], *settings)
     decoder, bands = _decode(params["codec"], state["decoder"], chosen[0], config=codec_config)
     return {
         "seed": state["seed"],
         "frame": state["frame"] + 1,
-        "guided": jnp.asarray(guided),
         "codes": chosen[0],
         "context": context,
         "bands": bands,
         "encoder": encoder,
         "decoder": decoder,
-        "lm": steered,
-        "free": free,
-    }
-
-
-def _join(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
-    """Put two streams of the language model into one batch; they are at the same frame."""
-    return {
-        name: value if name == "frame" else jax.tree.map(lambda a, b: jnp.concatenate([a, b]), value, second[name])
-        for name, value in first.items()
-    }
-
-
-def _part(both: Mapping[str, Any], row: int) -> dict[str, Any]:
-    return {
-        name: value if name == "frame" else jax.tree.map(lambda a: a[row : row + 1], value)
-        for name, value in both.items()
+        "lm": following,
     }
 
 
@@ -141,8 +116,7 @@ class Tiny:
         self._codec_config, self._lm_config = codec_config, lm_config
         self._style_weights = style_weights
         self._pieces = style.WordPieces(vocabulary)
-        shapes: dict[str, Any] = {"codec_config": codec_config, "lm_config": lm_config}
-        self._frame = {guided: jax.jit(partial(_frame, guided=guided, **shapes)) for guided in (False, True)}
+        self._frame = jax.jit(partial(_frame, codec_config=codec_config, lm_config=lm_config))
         self._encode = jax.jit(partial(_encode, config=codec_config, levels=lm_config.levels))
         self._decode = jax.jit(partial(_decode, config=codec_config))
         self._spec = StreamSpec(
@@ -173,14 +147,12 @@ class Tiny:
         networks = {
             "seed": jnp.uint32(mixed),
             "frame": jnp.uint32(0),
-            "guided": jnp.asarray(False),
             "codes": nothing,
             "context": nothing,
             "bands": jnp.zeros((spectrum.FRAMES_PER_TOKEN, 3, spectrum.BANDS), jnp.float32),
             "encoder": codec.encode_init(self._codec_config),
             "decoder": codec.decode_init(self._codec_config),
-            "lm": lm.init_state(self._lm_config),
-            "free": lm.init_state(self._lm_config),
+            "lm": lm.init_state(self._lm_config, batch=2),
         }
         return {"networks": networks, "ear": spectrum.analyse_init(), "synthesis": spectrum.synthesise_init(mixed)}
 
@@ -193,19 +165,18 @@ class Tiny:
             raise ValueError(f"heard has shape {sound.shape}: one step is {shape}")
         ear, bands, _ = spectrum.analyse_step(state["ear"], sound)
         level = controls.input_gain * float(np.sqrt(np.mean(np.square(sound, dtype=np.float64))))
-        guided = controls.guidance > 0 and controls.style is not None
+        steered = lm.condition(controls.style, controls.clock, controls.chord)
         steer = {
             "heard": bands,
             "hears": np.bool_(level > 10.0 ** (GATE_DB / 20.0)),
             "input_gain": np.float32(controls.input_gain),
             "feedback": np.float32(controls.feedback),
-            "cond": lm.condition(controls.style, controls.clock, controls.chord),
-            "cond_free": lm.condition(None, controls.clock, controls.chord),
+            "cond": np.stack([steered, lm.condition(None, controls.clock, controls.chord)]),
             "temperature": np.float32(controls.temperature),
             "top_k": np.int32(min(max(controls.top_k, 1), self._spec.codebook)),
             "guidance": np.float32(controls.guidance),
         }
-        networks = self._frame[guided](self._params, state["networks"], steer)
+        networks = self._frame(self._params, state["networks"], steer)
         synthesis, audio = spectrum.synthesise_step(state["synthesis"], np.asarray(networks["bands"]))
         return {"networks": networks, "ear": ear, "synthesis": synthesis}, audio
 
@@ -265,9 +236,5 @@ class Tiny:
         return style.embed_audio(self._style_weights["audio"], prompt)
 
     def warm_up(self) -> None:
-        """Compile a frame, free and guided."""
-        state = self.init(0)
-        sound = np.full((self._spec.step_samples, self._spec.channels), 0.1, np.float32)
-        point = np.zeros(style.STYLE_SIZE, np.float32)
-        for guidance in (0.0, 1.0):
-            state, _ = self.step(state, Controls(style=point, guidance=guidance), sound)
+        """Compile a frame."""
+        self.step(self.init(0), Controls(), None)

@@ -4,11 +4,12 @@ import time
 
 import numpy as np
 import pytest
-from players import Reader, band_limited_noise, delay_of, playing, wait_for
+from players import Reader, band_limited_noise, delay_of, playing, unique_name, wait_for
 
+from jackdaw.dsp import SegmentWriter
 from jackdaw.engine.models.beep import Beep
 from jackdaw.engine.models.contract import Audio, Controls
-from jackdaw.engine.session import Options
+from jackdaw.engine.session import Options, Session
 
 
 def error_db(heard: Audio, played: Audio, delay: int, start: int, count: int) -> float:
@@ -88,6 +89,28 @@ def test_nothing_older_than_the_limit_waits_in_the_ring() -> None:
                 reader.render(0.01, paced=True)
                 status = session.status()
                 assert status["fill_ms"] <= status["target_ms"] + 40 + 60
+
+
+def test_after_a_stall_that_overran_the_input_nothing_old_is_heard() -> None:
+    model = Stalling()
+    name = unique_name()
+    session = Session(model, SegmentWriter.open(name, capacity=32768), Options())
+    session.start()
+    with Reader(name, freewheel=False) as reader:
+        reader.wait_until_engine_is_ready()
+        loud, quiet = band_limited_noise(48000), np.zeros((256, 2), np.float32)
+        reader.render(1.0, loud, paced=True)
+        model.stall = 1.5
+        reader.render(0.9, loud, paced=True)
+        reader.render(1.1, lambda _: quiet, paced=True)  # by now the ring is full of what was loud
+        assert reader.segment.counters.overruns > 0
+        mark = sum(map(len, reader.out))
+        reader.render(1.0, loud, paced=True)
+        heard, played = reader.all()
+        loop = reader.segment.loop_latency
+        assert np.abs(played[-24000:] - heard[-24000 - loop : -loop]).max() == 0
+        assert np.abs(played[mark - 4800 : mark + 4800]).max() == 0
+    session.stop()
 
 
 def test_newest_hears_what_was_played_last_after_a_stall() -> None:
