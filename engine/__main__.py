@@ -56,7 +56,7 @@ def _values(settings: Sequence[str]) -> dict[str, float]:
 
 def _play(arguments: argparse.Namespace, log: Log, stop: threading.Event) -> int:
     from jackdaw.dsp import SegmentWriter
-    from jackdaw.engine.control import ControlServer
+    from jackdaw.engine.control_server import ControlServer
     from jackdaw.engine.prompts import Prompts, parse_prompt
     from jackdaw.engine.session import Options, Session
     from jackdaw.engine.weights.registry import MODELS

@@ -14,7 +14,8 @@ import zmq
 from players import playing
 
 from jackdaw.audio import Waveform
-from jackdaw.engine.control import MAX_MESSAGE, ControlClient, ControlError, ControlServer, socket_path
+from jackdaw.engine.control import MAX_MESSAGE, ControlClient, ControlError, socket_path
+from jackdaw.engine.control_server import ControlServer
 from jackdaw.engine.models.beep import Beep
 from jackdaw.engine.prompts import Prompts
 
