@@ -26,16 +26,22 @@ struct note { uint64_t frame; size_t size; unsigned char bytes[16]; };
 static jack_client_t *client;
 static jack_port_t *in[2], *out[2], *midi;
 static float *play, *record;
-static uint64_t play_frames, frames, *cycles, cycle_count, cycle_room, missed;
+static uint64_t play_frames, frames, *cycles, cycle_count, cycle_room, missed, late;
 static struct note notes[MAX_NOTES];
 static size_t note_count, note_next;
 static double bpm;
-static _Atomic int freewheeling, running, done, dead;
+static _Atomic int freewheeling, running, done, dead, xruns;
 static _Atomic uint64_t position;
 
-static int process(jack_nframes_t n, void *unused)
+static uint64_t now_ns(void)
 {
-    (void)unused;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static int exchange(jack_nframes_t n)
+{
     float *o[2] = {jack_port_get_buffer(out[0], n), jack_port_get_buffer(out[1], n)};
     const float *i[2] = {jack_port_get_buffer(in[0], n), jack_port_get_buffer(in[1], n)};
     void *m = jack_port_get_buffer(midi, n);
@@ -46,12 +52,10 @@ static int process(jack_nframes_t n, void *unused)
     const uint64_t at = atomic_load(&position);
     const uint64_t left = frames - at < n ? frames - at : n;
     if (cycle_count < cycle_room) {
-        struct timespec now;
-        clock_gettime(CLOCK_MONOTONIC, &now);
         uint64_t *row = cycles + 3 * cycle_count++;
         row[0] = at;
         row[1] = jack_last_frame_time(client);
-        row[2] = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+        row[2] = now_ns();
         if (cycle_count > 1) missed += (uint32_t)(row[1] - row[-2]) - (row[0] - row[-3]);
     }
     for (uint64_t k = 0; k < left; ++k)
@@ -65,6 +69,23 @@ static int process(jack_nframes_t n, void *unused)
     }
     atomic_store(&position, at + left);
     if (at + left == frames) atomic_store(&done, 1);
+    return 0;
+}
+
+/* Late: a callback that took more than half of a period, as the core counts its own. */
+static int process(jack_nframes_t n, void *unused)
+{
+    (void)unused;
+    const uint64_t start = now_ns();
+    exchange(n);
+    if (atomic_load(&running) && (now_ns() - start) * jack_get_sample_rate(client) > (uint64_t)n * 500000000u) ++late;
+    return 0;
+}
+
+static int on_xrun(void *unused)
+{
+    (void)unused;
+    if (atomic_load(&running)) atomic_fetch_add(&xruns, 1);
     return 0;
 }
 
@@ -191,6 +212,7 @@ int main(int argc, char **argv)
     cycles = need(cycle_room * 3, sizeof(uint64_t));
     jack_set_process_callback(client, process, NULL);
     jack_set_freewheel_callback(client, on_freewheel, NULL);
+    jack_set_xrun_callback(client, on_xrun, NULL);
     jack_set_latency_callback(client, on_latency, NULL);
     jack_on_shutdown(client, on_shutdown, NULL);
     if (jack_activate(client) != 0) fail("cannot activate in", argv[1]);
@@ -214,8 +236,9 @@ int main(int argc, char **argv)
         jack_set_freewheel(client, 0);
         while (atomic_load(&freewheeling)) nap();
     }
-    printf("{\"frames\": %llu, \"rate\": %u, \"period\": %u, \"missed\": %llu", (unsigned long long)frames,
-           jack_get_sample_rate(client), jack_get_buffer_size(client), (unsigned long long)missed);
+    printf("{\"frames\": %llu, \"rate\": %u, \"period\": %u, \"missed\": %llu, "
+           "\"late\": %llu, \"xruns\": %d", (unsigned long long)frames, jack_get_sample_rate(client),
+           jack_get_buffer_size(client), (unsigned long long)missed, (unsigned long long)late, atomic_load(&xruns));
     if (from[0] != NULL) range("capture_latency", from[0], JackCaptureLatency);
     if (to[0] != NULL) range("playback_latency", to[0], JackPlaybackLatency);
     printf("}\n");

@@ -52,7 +52,11 @@ class Process:
         self.log = log
         with log.open("ab") as file:
             self.popen = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=file, stderr=file, preexec_fn=_die_with_parent
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509 - calls only what is safe after a fork
             )
         self.pid = self.popen.pid
 
@@ -102,7 +106,8 @@ class Observer:
         self._header = ffi.cast("jd_header*", self._buffer)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._header, name)
+        value = getattr(self._header, name)
+        return list(value) if isinstance(value, ffi.CData) else value  # a copy: the map may be gone before its user
 
     @property
     def histogram(self) -> NDArray[np.int64]:
@@ -149,7 +154,11 @@ class Probe:
             np.ascontiguousarray(play, np.float32).tofile(self._folder / "play")
             command += ["-p", "play"]
         self._popen = subprocess.Popen(
-            command, cwd=self._folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=_die_with_parent
+            command,
+            cwd=self._folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            preexec_fn=_die_with_parent,  # noqa: PLW1509 - calls only what is safe after a fork
         )
 
     def result(self, timeout: float = 120.0) -> Take:

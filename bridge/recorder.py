@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from jackdaw.dsp import Client, ffi, lib
 
-__all__ = ["Recorder", "RecorderError", "Recording"]
+__all__ = ["Recorder", "RecorderError", "Recording", "free_name"]
 
 _CAPACITY = 1 << 18
 _CHUNK = 8192

@@ -4,6 +4,7 @@ import itertools
 import time
 
 import pytest
+from studio import wait_until
 
 
 @pytest.mark.jack
@@ -82,3 +83,16 @@ def test_connections_come_back_with_the_server(studio):
     room.start_server()
     room.wait_for_sound()
     assert connections() == before
+
+
+@pytest.mark.jack
+def test_client_is_there_and_silent_before_any_engine(studio):
+    room = studio()
+    room.start_server()
+    room.start_bridge("--no-connect")
+    wait_until("the client", lambda: room.bridge.said("connected"))
+    assert not room.probe(4800).result().audio.any()
+    room.start_engine()
+    room.wait_for_sound()
+    assert room.bridge.said("waiting for the engine")
+    assert room.bridge.said("attached")

@@ -12,7 +12,7 @@ _FILL_S = 1.0
 
 
 def _roughness(audio: np.ndarray, rate: int) -> float:
-    """Return how far the tone ever is from a tone, as a share of its level: the second difference that a sine cancels."""
+    """Return how far the tone is from one, as a share of its level: by the second difference, which a sine cancels."""
     turn = 2.0 * np.cos(2.0 * np.pi * FREQUENCY_HZ / rate)
     x = audio.astype(np.float64)
     return float(np.max(np.abs(x[2:] - turn * x[1:-1] + x[:-2]))) / LEVEL

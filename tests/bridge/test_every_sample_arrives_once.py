@@ -1,4 +1,4 @@
-"""Promise: what the engine writes comes out of JACK sample by sample, at every rate and period; nothing lost or twice."""
+"""Promise: what the engine writes comes out of JACK, at every rate and period: no sample lost, none twice."""
 
 import numpy as np
 import pytest

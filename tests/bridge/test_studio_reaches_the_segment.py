@@ -1,4 +1,4 @@
-"""Promise: notes arrive at the exact frame of the sound they belong to; the transport arrives with its bars and beats."""
+"""Promise: notes arrive at the exact frame of the sound they belong to, the transport with its bars and beats."""
 
 import time
 
