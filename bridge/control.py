@@ -9,6 +9,7 @@ engine's death, a signal) and looks at the rest twenty times a second:
 - the loop latency changes: JACK is told.
 """
 
+import math
 import os
 import select
 import time
@@ -29,6 +30,7 @@ _BACK_OFF_S = (0.1, 0.25, 0.5, 1.0)
 _FADE_S = 0.05
 _FADE_LIMIT_S = 0.5
 _BUSY_S = 3.0
+_SETTLE_S = 0.5  # a server that shuts down takes connections apart first: those are not the user's doing
 
 
 class Bridge:
@@ -63,6 +65,7 @@ class Bridge:
         self._next_try = 0.0
         self._obstacle: str | None = None
         self._busy_since: float | None = None
+        self._remember_at = math.inf
 
     def wake(self) -> None:
         """Let the loop look around now. Any thread, signal handlers too."""
@@ -124,8 +127,12 @@ class Bridge:
             return
         if "format" in news:
             self._tell_format(self._client)
+        now = time.monotonic()
         if "connections" in news:
+            self._remember_at = now + _SETTLE_S
+        if now >= self._remember_at:
             self._connections.remember(self._client.jack)
+            self._remember_at = math.inf
         reader = self._attachment.reader
         if reader is not None and self._client.latency.tell(reader.loop_latency):
             self._log.info(
@@ -187,6 +194,7 @@ class Bridge:
         if self._client is not None:
             self._client.close()
             self._client = None
+            self._remember_at = math.inf
 
     def _tell_format(self, client: JackClient) -> None:
         self._renderer.set_rate(client.rate)

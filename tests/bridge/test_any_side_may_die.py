@@ -76,13 +76,12 @@ def test_connections_come_back_with_the_server(studio):
     client.disconnect("system:capture_2", f"{room.client}:in_R")
     client.connect("system:capture_1", f"{room.client}:in_R")
     client.close()
-    time.sleep(0.3)
+    time.sleep(1.0)
     before = connections()
     assert (f"{room.client}:in_R", "system:capture_1") in before
     room.server.stop()
     room.start_server()
-    room.wait_for_sound()
-    assert connections() == before
+    wait_until("the connections", lambda: connections() == before)
 
 
 @pytest.mark.jack
