@@ -1,13 +1,17 @@
 """The neural codec of `tiny`: band magnitudes to RVQ codes and back, 25 token frames a second.
 
-A causal network of ConvNeXt-like blocks (Liu et al. 2022) encodes four frames of log band magnitudes into one latent
-per token frame; residual vector quantisation (Zeghidour et al. 2021) turns it into `levels` codes; a mirrored network
-decodes the sum of their codebook vectors. Everything is a pure function of (params, state, input), jit-able for any
-number of token frames; the state holds the last inputs of each convolution, so that splitting a stream over calls
-changes nothing. All functions take leading batch dimensions, which the state must share. Nothing here looks ahead.
+The encoder projects the log band magnitudes of the four frames of a token frame on their principal components,
+weighted by audibility; residual vector quantisation (Zeghidour et al. 2021) turns the projection into `levels` codes.
+The decoder is a causal network of ConvNeXt-like blocks (Liu et al. 2022) on the sum of the codebook vectors, which makes
+four frames again. Between its residual blocks the path is linear, without norms: training starts it as the inverse
+projection.
 
-Params are a dict: ``encoder`` and ``decoder`` (trained by gradient) and ``codebooks``, float32 of shape (levels,
-codebook, latent).
+Everything is a pure function of (params, state, input), jit-able for any number of token frames; the decoder's state
+holds the last inputs of each convolution, the encoder has none, and splitting a stream over calls changes nothing. All
+functions take leading batch dimensions, which the state must share. Nothing here looks ahead.
+
+Params are a dict: ``encoder`` (``mean``, ``project``), ``codebooks``, float32 of shape (levels, codebook, latent), and
+``decoder``, the network's own tree.
 """
 
 from collections.abc import Mapping
@@ -22,7 +26,10 @@ from jax import Array
 from jackdaw.engine.models.tiny_spectrum import BANDS, FRAMES_PER_TOKEN
 
 __all__ = [
+    "CENTRE",
     "FLOOR",
+    "HEARING",
+    "SPREAD",
     "CodecConfig",
     "Params",
     "State",
@@ -41,8 +48,10 @@ __all__ = [
 FLOOR = 1e-4
 """Added to magnitudes before the logarithm (-80 dB of a full-scale sine), and taken away again after decoding."""
 
-# Log magnitudes of music lie around the one, spread by the other; the network sees and makes normalised values.
-_CENTRE, _SPREAD = -6.5, 2.5
+HEARING = 3e-4
+"""The same for the encoder, higher (-70 dB), so that codes are not spent on what is hardly heard."""
+CENTRE, SPREAD = -6.5, 2.5
+"""Log magnitudes of music lie around the one, spread by the other; the network makes normalised values."""
 _LOUDEST = 4.0
 
 Params = Mapping[str, Any]
@@ -63,8 +72,8 @@ class CodecConfig:
         RVQ levels, and codes per level.
     kernel
         Taps of the depthwise convolutions.
-    encoder_fine, encoder_coarse, decoder_coarse, decoder_fine
-        Blocks at 100 frames a second (fine) and at 25 (coarse).
+    decoder_coarse, decoder_fine
+        Blocks at 25 frames a second and at 100.
     """
 
     width: int = 384
@@ -73,8 +82,6 @@ class CodecConfig:
     levels: int = 6
     codebook: int = 1024
     kernel: int = 7
-    encoder_fine: int = 2
-    encoder_coarse: int = 1
     decoder_coarse: int = 2
     decoder_fine: int = 3
 
@@ -97,28 +104,8 @@ class _Block(nn.Module):
         y = nn.LayerNorm(name="norm")(y)
         y = nn.Dense(c.hidden, name="widen")(y)
         y = nn.gelu(y, approximate=True)
-        y = nn.Dense(c.width, name="narrow", kernel_init=nn.initializers.normal(0.02))(y)
+        y = nn.Dense(c.width, name="narrow", kernel_init=nn.initializers.normal(1e-3))(y)
         return x + y, known[..., x.shape[-2] :, :]
-
-
-class _Encoder(nn.Module):
-    config: CodecConfig
-
-    @nn.compact
-    def __call__(self, logs: Array, state: State) -> tuple[Array, State]:
-        c, after = self.config, []
-        x = (logs - _CENTRE) / _SPREAD
-        x = nn.Dense(c.width, name="read")(x.reshape(*x.shape[:-2], 3 * BANDS))
-        for i in range(c.encoder_fine):
-            x, past = _Block(c, name=f"fine_{i}")(x, state[i])
-            after.append(past)
-        x = nn.LayerNorm(name="fold_norm")(x)
-        x = x.reshape(*x.shape[:-2], x.shape[-2] // FRAMES_PER_TOKEN, FRAMES_PER_TOKEN * c.width)
-        x = nn.Dense(c.width, name="fold")(x)
-        for i in range(c.encoder_coarse):
-            x, past = _Block(c, name=f"coarse_{i}")(x, state[c.encoder_fine + i])
-            after.append(past)
-        return nn.Dense(c.latent, name="latent")(nn.LayerNorm(name="norm")(x)), tuple(after)
 
 
 class _Decoder(nn.Module):
@@ -131,36 +118,35 @@ class _Decoder(nn.Module):
         for i in range(c.decoder_coarse):
             x, past = _Block(c, name=f"coarse_{i}")(x, state[i])
             after.append(past)
-        x = nn.Dense(FRAMES_PER_TOKEN * c.width, name="unfold")(nn.LayerNorm(name="unfold_norm")(x))
+        x = nn.Dense(FRAMES_PER_TOKEN * c.width, name="unfold")(x)
         x = x.reshape(*x.shape[:-2], x.shape[-2] * FRAMES_PER_TOKEN, c.width)
         for i in range(c.decoder_fine):
             x, past = _Block(c, name=f"fine_{i}")(x, state[c.decoder_coarse + i])
             after.append(past)
-        x = nn.Dense(3 * BANDS, name="write")(nn.LayerNorm(name="norm")(x))
-        return x.reshape(*x.shape[:-1], 3, BANDS) * _SPREAD + _CENTRE, tuple(after)
-
-
-def _silence(blocks: int, config: CodecConfig, batch: tuple[int, ...]) -> State:
-    return tuple(jnp.zeros((*batch, config.kernel - 1, config.width)) for _ in range(blocks))
+        x = nn.Dense(3 * BANDS, name="write")(x)
+        return x.reshape(*x.shape[:-1], 3, BANDS) * SPREAD + CENTRE, tuple(after)
 
 
 def encode_init(config: CodecConfig = _DEFAULT, batch: tuple[int, ...] = ()) -> State:
-    """Return the encoder's state at the start of a stream, for a batch of that shape."""
-    return _silence(config.encoder_fine + config.encoder_coarse, config, batch)
+    """Return the encoder's state at the start of a stream: nothing, since every token frame is encoded by itself."""
+    return ()
 
 
 def decode_init(config: CodecConfig = _DEFAULT, batch: tuple[int, ...] = ()) -> State:
     """Return the decoder's state at the start of a stream, for a batch of that shape."""
-    return _silence(config.decoder_coarse + config.decoder_fine, config, batch)
+    blocks = config.decoder_coarse + config.decoder_fine
+    return tuple(jnp.zeros((*batch, config.kernel - 1, config.width)) for _ in range(blocks))
 
 
 def init_params(rng: Array, config: CodecConfig = _DEFAULT) -> dict[str, Any]:
     """Return random params; `rng` is a JAX key."""
     first, second, third = jax.random.split(rng, 3)
-    logs = jnp.zeros((FRAMES_PER_TOKEN, 3, BANDS))
     latent = jnp.zeros((1, config.latent))
     return {
-        "encoder": _Encoder(config).init(first, logs, encode_init(config))["params"],
+        "encoder": {
+            "mean": jnp.full((3 * BANDS,), CENTRE),
+            "project": 0.02 * jax.random.normal(first, (FRAMES_PER_TOKEN * 3 * BANDS, config.latent)),
+        },
         "decoder": _Decoder(config).init(second, latent, decode_init(config))["params"],
         "codebooks": jax.random.normal(third, (config.levels, config.codebook, config.latent)),
     }
@@ -188,8 +174,9 @@ def encode_latent(params: Params, state: State, bands: Array, *, config: CodecCo
     state, latent
         The next state, and float32 (..., n, latent).
     """
-    latent, after = _Encoder(config).apply({"params": params["encoder"]}, log_bands(bands), state)
-    return after, latent
+    values = jnp.log(bands + HEARING).reshape(*bands.shape[:-2], 3 * BANDS) - params["encoder"]["mean"]
+    tokens = bands.shape[-3] // FRAMES_PER_TOKEN
+    return state, values.reshape(*bands.shape[:-3], tokens, FRAMES_PER_TOKEN * 3 * BANDS) @ params["encoder"]["project"]
 
 
 def quantise(codebooks: Array, latent: Array) -> Array:

@@ -32,6 +32,7 @@ __all__ = [
     "SynthesisState",
     "analyse_init",
     "analyse_step",
+    "band_edges",
     "bands_of_spectra",
     "bins_of_bands",
     "synthesise_init",
@@ -137,6 +138,12 @@ def bands_of_spectra(spectra: Spectra) -> Floats:
         start += count * width
     bands: Floats = np.sqrt(np.concatenate(parts, axis=-1))
     return bands
+
+
+def band_edges() -> NDArray[np.float64]:
+    """Return where bands begin and end, in Hz: ascending, shape (BANDS + 1,)."""
+    widths = np.repeat([width for _, width in _LAYOUT], [count for count, _ in _LAYOUT])
+    return np.maximum(0, np.cumsum(np.concatenate([[0], widths])) - 0.5) * RATE / WINDOW
 
 
 def bins_of_bands(bands: Floats) -> Floats:

@@ -1,14 +1,13 @@
 """Train the codec of `tiny` on a corpus, while the corpus may still grow.
 
 Run ``python -m jackdaw.engine.training.codec --corpus DIR --out DIR --minutes N``; settings stand in ``tiny.toml``,
-table ``[codec]``. The network is trained to reproduce log band magnitudes; after a short phase without quantiser the
-codebooks are set by k-means on a sample of latents, then follow the encoder as running averages (van den Oord et al.
-2017), and codes that are hardly used restart at a latent of the batch. The learning rate falls to zero along a cosine
-over the minutes given.
+table ``[codec]``. First the encoder is made by principal component analysis and the codebooks by k-means, and
+``DIR/start.safetensors`` holds a codec whose codes are final; then the decoder alone learns to reproduce log band
+magnitudes from them. (Trained together from random weights, encoder and decoder learned loudness envelopes only, in 600
+steps.) The learning rate falls to zero along a cosine over the minutes given.
 
-``DIR/checkpoint.safetensors`` holds everything (params, optimiser, averages, step, time spent), written every few
-minutes and at Ctrl-C; with ``--resume`` the run goes on from it. ``--export FILE`` writes the params alone, in
-bfloat16. ``--decoder-of FILE`` lets only the decoder of an exported codec learn on: its codes keep their meaning.
+``DIR/checkpoint.safetensors`` holds everything (params, optimiser, step, time spent), written every few minutes and at
+Ctrl-C; with ``--resume`` the run goes on from it. ``--export FILE`` writes the params alone, in bfloat16.
 """
 
 import argparse
@@ -30,9 +29,10 @@ from jax import Array
 from numpy.typing import NDArray
 
 from jackdaw.engine.models import tiny_codec
-from jackdaw.engine.models.tiny_codec import CodecConfig, codes_to_latent, log_bands, quantise
+from jackdaw.engine.models.tiny_codec import CodecConfig, codes_to_latent, log_bands
 from jackdaw.engine.models.tiny_spectrum import FRAMES_PER_TOKEN, HOP, RATE
 from jackdaw.engine.training._checkpoint import load_checkpoint, save_checkpoint
+from jackdaw.engine.training._codec_start import start_codebooks, start_networks
 from jackdaw.engine.training._features import FeatureStore, unpack
 from jackdaw.engine.weights.tensors import write_tree
 
@@ -48,45 +48,30 @@ class CodecTraining:
     seed: int = 0
     batch: int = 8
     token_frames: int = 52
-    learning_rate: float = 1e-3
+    learning_rate: float = 8e-4
     warm_up_steps: int = 100
     weight_decay: float = 0.01
     clip: float = 1.0
-    plain_steps: int = 200
-    codebook_sample: int = 16384
-    codebook_decay: float = 0.99
-    dead_below: float = 0.01
-    reset_until: float = 0.8
-    commitment: float = 0.25
-    root_weight: float = 10.0
+    patches: int = 24576
+    root_weight: float = 20.0
     all_levels: float = 0.6
     gain_low_db: float = -12.0
     gain_high_db: float = 3.0
     swap: float = 0.2
     mono: float = 0.1
-    enough_seconds: float = 600.0
+    enough_seconds: float = 14000.0
     save_minutes: float = 4.0
     validation_songs: int = 8
     validation_token_frames: int = 150
 
 
 class _Run(NamedTuple):
-    """Everything that training changes."""
+    """Everything that training changes; of the params, only the decoder after the start."""
 
-    net: dict[str, Any]
+    params: dict[str, Any]
     optimiser: Any
-    counts: Array
-    sums: Array
     step: Array
     spent: Array
-
-
-def _books(run: _Run) -> Array:
-    return run.sums / run.counts[..., None]
-
-
-def _params(run: _Run) -> dict[str, Any]:
-    return {**run.net, "codebooks": _books(run)}
 
 
 def _optimiser(settings: CodecTraining) -> optax.GradientTransformation:
@@ -99,11 +84,7 @@ def _optimiser(settings: CodecTraining) -> optax.GradientTransformation:
 
 def _fresh(settings: CodecTraining) -> _Run:
     params = tiny_codec.init_params(jax.random.key(settings.seed))
-    books = params.pop("codebooks")
-    expected = settings.batch * settings.token_frames / _CONFIG.codebook
-    counts = jnp.full(books.shape[:2], expected)
-    zero = jnp.float32(0)
-    return _Run(params, _optimiser(settings).init(params), counts, books * expected, jnp.int32(0), zero)
+    return _Run(params, _optimiser(settings).init(params["decoder"]), jnp.int32(0), jnp.float32(0))
 
 
 def _augment(packed: Array, gains: Array, swap: Array, mono: Array) -> Array:
@@ -114,68 +95,28 @@ def _augment(packed: Array, gains: Array, swap: Array, mono: Array) -> Array:
     return jnp.stack([jnp.where(mono, mid, left), jnp.where(mono, mid, right), mid], axis=2)
 
 
-def _loss(
-    net: dict[str, Any], books: Array, bands: Array, levels: Array, quantised: bool, settings: CodecTraining
-) -> tuple[Array, tuple[Array, Array, Array]]:
-    batch = (bands.shape[0],)
-    _, latent = tiny_codec.encode_latent(net, tiny_codec.encode_init(batch=batch), bands)
-    used, commitment, codes = latent, jnp.float32(0), jnp.zeros((*latent.shape[:-1], _CONFIG.levels), jnp.int32)
-    if quantised:
-        still = jax.lax.stop_gradient(latent)
-        codes = quantise(books, still)
-        parts = jnp.stack([books[k][codes[..., k]] for k in range(_CONFIG.levels)])
-        kept = jnp.arange(_CONFIG.levels)[:, None, None, None] < levels[None, :, None, None]
-        used = latent + (jnp.where(kept, parts, 0).sum(0) - still)
-        commitment = jnp.mean((latent - parts.sum(0)) ** 2) / jnp.mean((still - still.mean((0, 1))) ** 2)
-    _, made = tiny_codec.decode_latent(net, tiny_codec.decode_init(batch=batch), used)
-    target = log_bands(bands)
+def _loss(decoder: dict[str, Any], latent: Array, target: Array, settings: CodecTraining) -> tuple[Array, Array]:
+    """Error of log magnitudes, and of the roots of magnitudes, in which loud ones count more."""
+    _, made = tiny_codec.decode_latent({"decoder": decoder}, tiny_codec.decode_init(batch=latent.shape[:1]), latent)
     log_error = jnp.mean(jnp.abs(made - target))
     root_error = jnp.mean(jnp.abs(jnp.exp(0.5 * jnp.minimum(made, 4.0)) - jnp.exp(0.5 * target)))
-    total = log_error + settings.root_weight * root_error + settings.commitment * commitment
-    return total, (jnp.stack([log_error, root_error, commitment]), latent, codes)
+    return log_error + settings.root_weight * root_error, jnp.stack([log_error, root_error])
 
 
-def _follow(
-    run: _Run, latent: Array, codes: Array, key: Array, resetting: Array, settings: CodecTraining
-) -> tuple[Array, Array]:
-    """Move the codebooks' running averages towards the latents of a batch."""
-    rest, codes = latent.reshape(-1, _CONFIG.latent), codes.reshape(-1, _CONFIG.levels)
-    books, keep = _books(run), settings.codebook_decay
-    counts, sums = [], []
-    for k in range(_CONFIG.levels):
-        chosen = jax.nn.one_hot(codes[:, k], _CONFIG.codebook)
-        count = keep * run.counts[k] + (1 - keep) * chosen.sum(0)
-        total = keep * run.sums[k] + (1 - keep) * chosen.T @ rest
-        dead = (count < settings.dead_below) & resetting
-        spare = rest[jax.random.randint(jax.random.fold_in(key, k), (_CONFIG.codebook,), 0, len(rest))]
-        again = 0.1 * len(rest) / _CONFIG.codebook
-        counts.append(jnp.where(dead, again, count))
-        sums.append(jnp.where(dead[:, None], spare * again, total))
-        rest = rest - books[k][codes[:, k]]
-    return jnp.stack(counts), jnp.stack(sums)
-
-
-@partial(jax.jit, static_argnames=("phase", "settings"), donate_argnums=0)
-def _step(
-    run: _Run, batch: dict[str, Array], progress: Array, *, phase: str, settings: CodecTraining
-) -> tuple[_Run, Array, Array]:
+@partial(jax.jit, static_argnames="settings", donate_argnums=0)
+def _step(run: _Run, batch: dict[str, Array], progress: Array, *, settings: CodecTraining) -> tuple[_Run, Array, Array]:
     bands = _augment(batch["packed"], batch["gains"], batch["swap"], batch["mono"])
-    learns = {"decoder"} if phase == "decoder" else {"encoder", "decoder"}
-
-    def loss(net: dict[str, Any]) -> tuple[Array, tuple[Array, Array, Array]]:
-        net = {part: value if part in learns else jax.lax.stop_gradient(value) for part, value in net.items()}
-        return _loss(net, _books(run), bands, batch["levels"], phase != "plain", settings)
-
-    (_, (errors, latent, codes)), slopes = jax.value_and_grad(loss, has_aux=True)(run.net)
-    moves, optimiser = _optimiser(settings).update(slopes, run.optimiser, run.net)
+    _, codes = tiny_codec.encode_step(run.params, (), bands)
+    parts = jnp.stack([run.params["codebooks"][k][codes[..., k]] for k in range(_CONFIG.levels)])
+    kept = jnp.arange(_CONFIG.levels)[:, None, None, None] < batch["levels"][None, :, None, None]
+    latent = jnp.where(kept, parts, 0).sum(0)
+    decoder = run.params["decoder"]
+    (_, errors), slopes = jax.value_and_grad(_loss, has_aux=True)(decoder, latent, log_bands(bands), settings)
+    moves, optimiser = _optimiser(settings).update(slopes, run.optimiser, decoder)
     warm = jnp.minimum(1.0, (run.step + 1) / settings.warm_up_steps)
     rate = settings.learning_rate * warm * (0.5 + 0.5 * jnp.cos(jnp.pi * jnp.minimum(progress, 1.0)))
-    net = {k: jax.tree.map(lambda p, m: p - rate * m, v, moves[k]) if k in learns else v for k, v in run.net.items()}
-    counts, sums = run.counts, run.sums
-    if phase == "whole":
-        key = jax.random.fold_in(jax.random.key(settings.seed + 1), run.step)
-        counts, sums = _follow(run, latent, codes, key, progress < settings.reset_until, settings)
-    return run._replace(net=net, optimiser=optimiser, counts=counts, sums=sums, step=run.step + 1), errors, codes
+    params = {**run.params, "decoder": jax.tree.map(lambda p, m: p - rate * m, decoder, moves)}
+    return _Run(params, optimiser, run.step + 1, run.spent), errors, codes
 
 
 def _batch(songs: list[NDArray[np.uint8]], step: int, settings: CodecTraining) -> dict[str, Any]:
@@ -196,35 +137,20 @@ def _batch(songs: list[NDArray[np.uint8]], step: int, settings: CodecTraining) -
     }
 
 
-def _set_codebooks(run: _Run, songs: list[NDArray[np.uint8]], settings: CodecTraining) -> _Run:
-    """Set the codebooks by k-means (10 rounds), level after level, on latents of the corpus."""
-    encode = jax.jit(lambda net, bands: tiny_codec.encode_latent(net, tiny_codec.encode_init(batch=(8,)), bands)[1])
-    parts, have, number = [], 0, int(run.step)
-    while have < settings.codebook_sample:
-        number += 1
-        drawn = _batch(songs, number, replace(settings, batch=8))
-        bands = _augment(*(jnp.asarray(drawn[k]) for k in ("packed", "gains", "swap", "mono")))
-        parts.append(encode(run.net, bands).reshape(-1, _CONFIG.latent))
-        have += len(parts[-1])
-    rest = jnp.concatenate(parts)
-    draw = np.random.default_rng(settings.seed)
-
-    @jax.jit
-    def improve(book: Array, rest: Array) -> tuple[Array, Array]:
-        codes = quantise(book[None], rest)[:, 0]
-        chosen = jax.nn.one_hot(codes, _CONFIG.codebook)
-        count = chosen.sum(0)
-        return jnp.where(count[:, None] > 0, chosen.T @ rest / jnp.maximum(count, 1)[:, None], book), codes
-
-    books = []
-    for _ in range(_CONFIG.levels):
-        book = rest[draw.choice(len(rest), _CONFIG.codebook, replace=False)]
-        for _ in range(10):
-            book, _ = improve(book, rest)
-        _, codes = improve(book, rest)
-        rest = rest - book[codes]
-        books.append(book)
-    return run._replace(sums=jnp.stack(books) * run.counts[..., None])
+def _start(run: _Run, songs: list[NDArray[np.uint8]], settings: CodecTraining) -> _Run:
+    """Make encoder and codebooks, and the decoder their inverse, from clips of the corpus."""
+    clips, short = [], replace(settings, token_frames=8, batch=64)
+    for number in range(-(-settings.patches // (short.batch * short.token_frames))):
+        drawn = _batch(songs, number, short)
+        clips.append(np.asarray(_augment(*(jnp.asarray(drawn[k]) for k in ("packed", "gains", "swap", "mono")))))
+    bands = np.concatenate(clips)
+    params = start_networks(run.params, np.log(bands + tiny_codec.HEARING), _CONFIG)
+    _, latent = tiny_codec.encode_latent(params, (), jnp.asarray(bands))
+    books = start_codebooks(latent.reshape(-1, _CONFIG.latent), _CONFIG, settings.seed)
+    # What is trained must be what is shipped, or codes would differ: round to bfloat16 at once.
+    fixed = {"encoder": params["encoder"], "codebooks": books}
+    fixed = jax.tree.map(lambda x: x.astype(jnp.bfloat16).astype(jnp.float32), fixed)
+    return run._replace(params={**params, **fixed})
 
 
 def _mel() -> NDArray[np.float32]:
@@ -248,7 +174,7 @@ def _judge(params: dict[str, Any], packed: Array, mel: Array, *, levels: int) ->
     """Mean absolute error of log magnitudes (nepers) and of 128 mel bands (dB, floor -80), and the codes."""
     bands = unpack(packed)
     batch = (packed.shape[0],)
-    _, codes = tiny_codec.encode_step(params, tiny_codec.encode_init(batch=batch), bands)
+    _, codes = tiny_codec.encode_step(params, (), bands)
     latent = codes_to_latent(params, codes[..., :levels])
     _, logs = tiny_codec.decode_latent(params, tiny_codec.decode_init(batch=batch), latent)
     made = jnp.maximum(jnp.exp(jnp.minimum(logs, 4.0)) - tiny_codec.FLOOR, 0)
@@ -261,7 +187,7 @@ def _validation(run: _Run, songs: list[NDArray[np.uint8]], settings: CodecTraini
     songs = [song for song in songs if len(song) > frames + 400][: settings.validation_songs]
     if not songs:
         return "no validation songs yet"
-    packed, mel, params = np.stack([song[400 : 400 + frames] for song in songs]), jnp.asarray(_mel()), _params(run)
+    packed, mel, params = np.stack([song[400 : 400 + frames] for song in songs]), jnp.asarray(_mel()), run.params
     parts = []
     for levels in (3, 6):
         errors, codes = _judge(params, packed, mel, levels=levels)
@@ -283,13 +209,16 @@ def _save(path: Path, run: _Run, settings: CodecTraining) -> None:
     save_checkpoint(path, run._asdict(), asdict(settings))
 
 
+def _export(path: Path, run: _Run) -> None:
+    write_tree(path, run.params, {"config": asdict(_CONFIG), "steps": int(run.step)}, narrow=True)
+
+
 def train(
     corpus: Path,
     out: Path,
     minutes: float,
     *,
     resume: bool = False,
-    decoder_of: Path | None = None,
     settings: CodecTraining,
     export: Path | None = None,
 ) -> None:
@@ -303,9 +232,6 @@ def train(
         Training time over which the learning rate falls to zero; time before a resume counts.
     resume
         Whether to go on from the checkpoint.
-    decoder_of
-        A finished codec (weight file), of which only the decoder is to learn on, in an `out` of its own: its codes keep
-        their meaning.
     settings
         Everything else.
     export
@@ -319,10 +245,6 @@ def train(
         If the checkpoint is of another network.
     """
     checkpoint, run = out / "checkpoint.safetensors", _fresh(settings)
-    if decoder_of is not None:
-        params = load_checkpoint(decoder_of, tiny_codec.init_params(jax.random.key(0)))
-        books = params.pop("codebooks")
-        run = run._replace(net=params, sums=books, counts=jnp.ones(books.shape[:2]))
     if resume:
         run = _Run(**load_checkpoint(checkpoint, run._asdict()))
     store = FeatureStore(corpus, out / "features")
@@ -332,15 +254,14 @@ def train(
     try:
         while sum(map(len, store.songs("train"))) < settings.enough_seconds * RATE / HOP and not stopped:
             time.sleep(1)
-        run = _loop(run, store, checkpoint, minutes, decoder_of is not None, settings, stopped)
+        run = _loop(run, store, checkpoint, minutes, settings, stopped)
     finally:
         signal.signal(signal.SIGINT, before)
         store.stop()
     _save(checkpoint, run, settings)
     print("end:", _validation(run, store.songs("valid"), settings), flush=True)
     if export is not None:
-        about = {"config": asdict(_CONFIG), "steps": int(run.step)}
-        write_tree(export, _params(run), about, narrow=True)
+        _export(export, run)
 
 
 def _loop(
@@ -348,7 +269,6 @@ def _loop(
     store: FeatureStore,
     checkpoint: Path,
     minutes: float,
-    only_decoder: bool,
     settings: CodecTraining,
     stopped: list[int],
 ) -> _Run:
@@ -356,13 +276,14 @@ def _loop(
     saved, recent, codes = time.monotonic(), [], []
     while spent < total and not stopped:
         began, number, songs = time.monotonic(), int(run.step), store.songs("train")
-        if number == settings.plain_steps and not only_decoder:
-            run = _set_codebooks(run, songs, settings)
+        if number == 0:
+            run = _start(run, songs, settings)
+            _export(checkpoint.with_name("start.safetensors"), run)
+            print("start:", _validation(run, store.songs("valid"), settings), flush=True)
         run, errors, chosen = _step(
             run,
             jax.tree.map(jnp.asarray, _batch(songs, number, settings)),
             jnp.float32(spent / total),
-            phase="decoder" if only_decoder else "plain" if number < settings.plain_steps else "whole",
             settings=settings,
         )
         recent.append(np.asarray(errors))
@@ -370,11 +291,11 @@ def _loop(
         spent += time.monotonic() - began
         run = run._replace(spent=jnp.float32(spent))
         if (number + 1) % 50 == 0:
-            log, root, commitment = np.mean(recent, axis=0)
+            log, root = np.mean(recent, axis=0)
             hours = sum(map(len, songs)) * HOP / RATE / 3600
             print(
                 f"step {number + 1}  {spent / 60:.1f} of {minutes:g} min  log {log:.4f}  root {root:.5f}"
-                f"  commitment {commitment:.3f}  {_usage(np.stack(codes))}  corpus {hours:.2f} h"
+                f"  {_usage(np.stack(codes))}  corpus {hours:.2f} h"
                 f"  ends in {(total - spent) / 60:.1f} min",
                 flush=True,
             )
@@ -393,7 +314,6 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder of checkpoint and features")
     parser.add_argument("--minutes", type=float, default=40, help="training time in all (default: %(default)s)")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
-    parser.add_argument("--decoder-of", type=Path, help="finished codec of which only the decoder is to learn on")
     parser.add_argument("--export", type=Path, help="write the params here at the end, in bfloat16")
     parser.add_argument("--settings", type=Path, default=Path(__file__).with_name("tiny.toml"), help="TOML file")
     given = parser.parse_args(arguments)
@@ -405,7 +325,6 @@ def main(arguments: list[str] | None = None) -> int:
             given.out,
             given.minutes,
             resume=given.resume,
-            decoder_of=given.decoder_of,
             settings=settings,
             export=given.export,
         )

@@ -25,9 +25,8 @@ def small_tiny() -> Model:
     from jackdaw.engine.models import tiny, tiny_codec, tiny_lm, tiny_style
 
     codec = tiny_codec.CodecConfig(
-        width=32, hidden=48, latent=16, levels=3, codebook=64,
-        encoder_fine=1, encoder_coarse=1, decoder_coarse=1, decoder_fine=1,
-    )  # fmt: skip
+        width=32, hidden=48, latent=16, levels=3, codebook=64, decoder_coarse=1, decoder_fine=1
+    )
     language = tiny_lm.LMConfig(
         levels=3, codebook=64, layers=2, width=32, heads=2, depth_width=16, depth_hidden=24, window=12, period=64
     )

@@ -1,0 +1,97 @@
+"""The codec's encoder and codebooks, and where its decoder starts: principal components of log spectra, and k-means.
+
+Log spectra are weighted by audibility (the width of each band in mel) before the analysis, so that components and codes
+go where ears are fine. The main path of the decoder is linear, so its dense layers can be set such that it is, with the
+residual blocks still silent, the inverse of the projection. Channels between the blocks have unit variance; latents
+keep the natural proportions, so that squared distance means audible error of the spectrum.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from numpy.typing import NDArray
+
+from jackdaw.engine.models.tiny_codec import CENTRE, SPREAD, CodecConfig, quantise
+from jackdaw.engine.models.tiny_spectrum import BANDS, FRAMES_PER_TOKEN, band_edges
+
+__all__ = ["audibility", "start_codebooks", "start_networks"]
+
+_ROUNDS = 10
+_LOUDEST = 4.0
+"""Standard deviation of the first component of the latent."""
+
+Floats = NDArray[np.float32]
+
+
+def audibility() -> Floats:
+    """Return a weight for each band: the root of its width in mel, 1 on average in square; shape (BANDS,)."""
+    widths = np.diff(2595 * np.log10(1 + band_edges() / 700))
+    weights: Floats = np.sqrt(widths / widths.mean()).astype(np.float32)
+    return weights
+
+
+def _components(values: Floats, count: int) -> tuple[Floats, Floats]:
+    """First principal components of centred rows, (size, count), and their standard deviations."""
+    spread, directions = np.linalg.eigh(values.T @ values / len(values))
+    return directions[:, ::-1][:, :count], np.sqrt(np.maximum(spread[::-1][:count], 1e-6))
+
+
+def start_networks(params: dict[str, Any], logs: Floats, config: CodecConfig) -> dict[str, Any]:
+    """Return `params` with the encoder made from `logs`, and the decoder as its inverse.
+
+    Parameters
+    ----------
+    params
+        Random params; the decoder's residual blocks are kept.
+    logs
+        Logarithms of band magnitudes above the encoder's floor, shape (clips, frames, 3, BANDS), frames a multiple of
+        FRAMES_PER_TOKEN.
+    config
+        Shape of the network.
+    """
+    weights = np.tile(audibility(), 3)
+    values = logs.reshape(-1, 3 * BANDS)
+    mean = values.mean(axis=0)
+    values = (values - mean) * weights
+    fine, fine_spread = _components(values, config.width)
+    patches = (values @ fine).reshape(-1, FRAMES_PER_TOKEN * config.width)
+    coarse, coarse_spread = _components(patches, config.width)
+    scale = _LOUDEST / coarse_spread[0]
+    four = np.tile(fine_spread, FRAMES_PER_TOKEN)[:, None]
+    first = coarse[:, : config.latent].reshape(FRAMES_PER_TOKEN, config.width, config.latent)
+    project = np.einsum("b,bc,tcl->tbl", weights, fine, first) * scale
+    pick = np.eye(config.latent, config.width)
+    dense = {
+        "latent": (pick / (scale * coarse_spread), np.zeros(config.width)),
+        "unfold": ((coarse * coarse_spread / four).T, np.zeros(FRAMES_PER_TOKEN * config.width)),
+        "write": ((fine * fine_spread).T / (weights * SPREAD), (mean - CENTRE) / SPREAD),
+    }
+    layers = {
+        name: {"kernel": jnp.asarray(kernel, jnp.float32), "bias": jnp.asarray(bias, jnp.float32)}
+        for name, (kernel, bias) in dense.items()
+    }
+    encoder = {"mean": jnp.asarray(mean), "project": jnp.asarray(project.reshape(-1, config.latent), jnp.float32)}
+    return {**params, "encoder": encoder, "decoder": {**params["decoder"], **layers}}
+
+
+def start_codebooks(latent: Array, config: CodecConfig, seed: int) -> Array:
+    """Return codebooks (levels, codebook, latent) by k-means on `latent` (count, latent), level after level."""
+
+    @jax.jit
+    def improve(book: Array, rest: Array) -> tuple[Array, Array]:
+        codes = quantise(book[None], rest)[:, 0]
+        chosen = jax.nn.one_hot(codes, config.codebook)
+        count = chosen.sum(axis=0)[:, None]
+        return jnp.where(count > 0, chosen.T @ rest / jnp.maximum(count, 1), book), codes
+
+    draw, rest, books = np.random.default_rng(seed), latent, []
+    for _ in range(config.levels):
+        book = rest[draw.choice(len(rest), config.codebook, replace=False)]
+        for _ in range(_ROUNDS):
+            book, _ = improve(book, rest)
+        rest = rest - book[improve(book, rest)[1]]
+        books.append(book)
+    return jnp.stack(books)
