@@ -2,7 +2,7 @@
 
 The encoder projects the log band magnitudes of the four frames of a token frame on their principal components,
 weighted by audibility; residual vector quantisation (Zeghidour et al. 2021) turns the projection into `levels` codes.
-The decoder is a causal network of ConvNeXt-like blocks (Liu et al. 2022) on the sum of the codebook vectors, which makes
+The decoder is a causal network of ConvNeXt-like blocks (Liu et al. 2022) on the sum of the codebook vectors; it makes
 four frames again. Between its residual blocks the path is linear, without norms: training starts it as the inverse
 projection.
 
