@@ -1,7 +1,7 @@
 """The control socket, engine's side; the messages are described in :mod:`jackdaw.engine.control`.
 
-The server runs on one thread of its own. What it asks of the session is done by mail; prompts are embedded here, so that
-the engine's thread never waits for it.
+The server runs on one thread of its own. What it asks of the session is done by mail; prompts are embedded here, so
+that the engine thread never waits for it.
 """
 
 import os
