@@ -5,6 +5,7 @@ latter cases the last line has level ``error`` and a text for the user.
 """
 
 import argparse
+import gc
 import os
 import signal
 import sys
@@ -18,6 +19,8 @@ from jackdaw.engine.log import Log
 __all__ = ["main"]
 
 _STOP_POLL_S = 0.1
+_SWITCH_S = 0.001
+"""How long the engine thread may wait for Python's lock while another thread computes, e.g. embeds a prompt."""
 
 
 def _parser(log: Log) -> argparse.ArgumentParser:
@@ -85,14 +88,19 @@ def _play(arguments: argparse.Namespace, log: Log, stop: threading.Event) -> int
     except BaseException:
         writer.close()
         raise
+    sys.setswitchinterval(_SWITCH_S)
     session.start()
     server.start()
+    while not session.wait_until_ready(_STOP_POLL_S) and session.running and not stop.is_set():
+        pass
+    gc.freeze()  # what is loaded stays: looking through it for garbage takes 100 ms
     while not stop.wait(_STOP_POLL_S) and session.running:
         pass
     session.stop()
     server.close()
-    if session.error is not None:
-        raise RuntimeError(f"the engine broke down: {session.error!r}") from session.error
+    error = session.error or server.error
+    if error is not None:
+        raise RuntimeError(f"the engine broke down: {error!r}") from error
     log.info("stopped")
     return 0
 

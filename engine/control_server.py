@@ -79,7 +79,7 @@ class ControlServer:
     current
         The prompts that the session started with.
     on_stop
-        Called when a client asks the engine to stop.
+        Called when a client asks the engine to stop, or the server has broken down (see :attr:`error`).
     """
 
     def __init__(
@@ -94,6 +94,7 @@ class ControlServer:
         self._prompts = prompts
         self._current = list(current)
         self._on_stop = on_stop
+        self.error: BaseException | None = None
         self._path = socket_path(name, make=True)
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.ROUTER)
@@ -126,11 +127,16 @@ class ControlServer:
         self._path.unlink(missing_ok=True)
 
     def _run(self) -> None:
-        while not self._stop.is_set():
-            if not self._socket.poll(_POLL_MS):
-                continue
-            *envelope, payload = self._socket.recv_multipart()
-            self._socket.send_multipart([*envelope, msgpack.packb(self.answer(payload))])
+        try:
+            while not self._stop.is_set():
+                if not self._socket.poll(_POLL_MS):
+                    continue
+                *envelope, payload = self._socket.recv_multipart()
+                self._socket.send_multipart([*envelope, msgpack.packb(self.answer(payload))])
+        except BaseException as error:
+            self.error = error
+            self._on_stop()
+            raise
 
     def answer(self, payload: bytes) -> dict[str, Any]:
         """Return the reply to one message."""

@@ -18,6 +18,7 @@ __all__ = ["MAX_PROMPTS", "Prompt", "Prompts", "blend", "parse_prompt"]
 MAX_PROMPTS = 16
 _MAX_TEXT = 1000
 _MAX_WEIGHT = 1000.0
+_LONGEST_S = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +30,7 @@ class Prompt:
     text
         The style in words; or None.
     audio
-        Path of an audio file with the style; or None. Exactly one of the two is given.
+        Path of an audio file with the style (its first minute counts); or None. Exactly one of the two is given.
     weight
         0 .. 1000; only proportions matter.
     """
@@ -141,5 +142,9 @@ class Prompts:
         if prompt.text is not None:
             return prompt.text
         spec = self._model.spec
-        wave = Waveform.from_file(str(prompt.audio)).resample(spec.sample_rate).with_channels(spec.channels)
+        wave = (
+            Waveform.from_file(str(prompt.audio), longest=_LONGEST_S)
+            .resample(spec.sample_rate)
+            .with_channels(spec.channels)
+        )
         return wave.samples

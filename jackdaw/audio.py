@@ -89,8 +89,15 @@ class Waveform:
         object.__setattr__(self, "samples", array)
 
     @classmethod
-    def from_file(cls, path: str | Path) -> "Waveform":
+    def from_file(cls, path: str | Path, *, longest: float | None = None) -> "Waveform":
         """Read a WAV, FLAC, OGG or MP3 file.
+
+        Parameters
+        ----------
+        path
+            Of the file.
+        longest
+            Seconds to read at most, from the start; None = all.
 
         Raises
         ------
@@ -103,12 +110,14 @@ class Waveform:
         if not name.is_file():
             raise FileNotFoundError(f"audio file {str(name)!r} is not there")
         try:
-            samples, rate = soundfile.read(name, dtype="float32", always_2d=True)
+            with soundfile.SoundFile(name) as file:
+                rate = int(file.samplerate)
+                samples = file.read(-1 if longest is None else round(longest * rate), dtype="float32", always_2d=True)
         except soundfile.LibsndfileError as error:
             raise ValueError(
                 f"{str(name)!r} cannot be read as audio ({error.error_string}); give WAV, FLAC, OGG or MP3"
             ) from error
-        return cls(samples, int(rate))
+        return cls(samples, rate)
 
     def write(self, path: str | Path) -> None:
         """Write a WAV or FLAC file (24 bit; samples beyond -1..1 are clipped); see :func:`write_file`."""

@@ -34,6 +34,12 @@ def test_compressed_files_are_read(tmp_path: Path, kind: str, ending: str) -> No
     assert again.peak() == pytest.approx(0.5, abs=0.1)
 
 
+def test_reading_can_be_bounded(tmp_path: Path) -> None:
+    tone(3.0).write(tmp_path / "a.flac")
+    assert len(Waveform.from_file(tmp_path / "a.flac", longest=1.5)) == 72000
+    assert len(Waveform.from_file(tmp_path / "a.flac", longest=9.0)) == 144000
+
+
 def test_files_that_are_not_audio_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.wav").write_text("no audio")
     with pytest.raises(ValueError, match=r"a\.wav"):
