@@ -145,9 +145,9 @@ class StepTimes:
         self.count += 1
 
     def quantiles(self) -> tuple[float, float, float]:
-        """Return p50, p95 and p99 in seconds; zeros before the first step."""
+        """Return p50, p95 and p99 in seconds: at most so many steps took longer. Zeros before the first step."""
         times = list(self._times)
         if not times:
             return 0.0, 0.0, 0.0
-        p50, p95, p99 = np.quantile(times, (0.5, 0.95, 0.99), method="higher")
+        p50, p95, p99 = np.quantile(times, (0.5, 0.95, 0.99), method="lower")
         return float(p50), float(p95), float(p99)

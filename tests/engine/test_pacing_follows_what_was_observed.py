@@ -90,3 +90,10 @@ def test_step_times_give_percentiles_of_the_last_steps() -> None:
     assert p50 == pytest.approx(0.150, abs=0.002)
     assert p95 == pytest.approx(0.195, abs=0.002)
     assert p99 == pytest.approx(0.199, abs=0.002)
+
+
+def test_one_slow_step_is_not_the_rule() -> None:
+    times = StepTimes()
+    for seconds in (0.01, 0.01, 0.6, 0.01, 0.01):
+        times.add(seconds)
+    assert times.quantiles()[2] == pytest.approx(0.01)
