@@ -16,7 +16,7 @@ session idles and the model's state rests.
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ import numpy as np
 from jackdaw.dsp import equal_power_ramp
 from jackdaw.engine._knobs import Knobs
 from jackdaw.engine._pacing import StepTimes
+from jackdaw.engine._report import Report
 from jackdaw.engine._stream import Stream
 from jackdaw.engine.log import Log
 from jackdaw.engine.models.contract import Audio, Controls, Model, Style
@@ -42,7 +43,6 @@ _ADAPT_S = 0.25
 _FADE_OUT_S = 0.05
 _RESET_FADE_S = 0.01
 _DRAIN_S = 3.0
-_UNDERRUN_GRACE_S = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +98,7 @@ class Session:
         self._stream: Stream | None = None
         self._reader: tuple[int, int, int] | None = None
         self._times = StepTimes()
+        self._report = Report(writer, model.spec, self._times)
         self._letters: deque[Callable[[], None]] = deque()
         self._stop = threading.Event()
         self._ready = threading.Event()
@@ -105,9 +106,6 @@ class Session:
         self._close_lock = threading.Lock()
         self._adapted = 0.0
         self._tail: Audio | None = None
-        self._first_sound: tuple[int, float] | None = None
-        self._underruns_at_start: int | None = None
-        self._heard: dict[str, Any] = {"frame": 0, "ns": 0, "tokens": []}
         self._engine = threading.Thread(target=self._run, name="engine", daemon=True)
         self._pulse = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
@@ -163,7 +161,10 @@ class Session:
     def stop(self, timeout: float | None = None) -> bool:
         """Fade out over 50 ms, let the ring play out, and leave the segment; return whether the thread has ended."""
         self._stop.set()
-        if self._engine.ident is not None:
+        if self._engine.ident is None:
+            self._closed = True
+            self._writer.close()
+        else:
             self._engine.join(timeout)
             self._pulse.join(timeout)
         return not self._engine.is_alive()
@@ -175,43 +176,12 @@ class Session:
 
     def status(self) -> dict[str, Any]:
         """Return what a user wants to see; numbers in the units that their names say."""
-        writer, spec, stream = self._writer, self.model.spec, self._stream
-        p50, p95, p99 = self._times.quantiles()
         with self._close_lock:
             if self._closed:
                 raise RuntimeError("the session has ended")
-            counters = writer.counters
-            fill, played, alive, armed = writer.fill, writer.out_read, writer.reader_alive, writer.armed
-        rate = stream.rate if stream else spec.sample_rate
-        pace = stream.pace if stream else None
-        before = self._underruns_at_start
-        return {
-            "model": spec.name,
-            "rate": rate,
-            "step_ms": {"p50": p50 * 1e3, "p95": p95 * 1e3, "p99": p99 * 1e3},
-            "steps": self._times.count,
-            "rtf": spec.step_seconds / p50 if p50 else 0.0,
-            "fill_ms": fill / rate * 1e3,
-            "target_ms": pace.target / rate * 1e3 if pace else self.options.floor_s * 1e3,
-            "target": pace.target if pace else 0,
-            "loop_latency": stream.loop_latency if stream else 0,
-            "loop_latency_ms": stream.loop_latency / rate * 1e3 if stream else 0.0,
-            "underruns": counters.underruns,
-            "underruns_after_start": 0 if before is None else counters.underruns - before,
-            "xruns": counters.xruns,
-            "xruns_ours": counters.late_callbacks,
-            "overruns": counters.overruns,
-            "dropped_frames": counters.dropped_frames,
-            "reader_alive": alive and self._reader is not None,
-            "armed": armed,
-            "played_s": played / rate,
-            "levels": {"out": _decibels(counters.hold_out), "in": _decibels(counters.hold_in)},
-            "heard": dict(self._heard),
-            "first_sound_ns": self._first_sound[0] if self._first_sound else 0,
-            "parameters": self._knobs.values(),
-            "hear": self.options.hear,
-            "seed": self.options.seed,
-        }
+            told = self._report.status(self._stream, self.options.floor_s)
+        more = {"parameters": self._knobs.values(), "hear": self.options.hear, "seed": self.options.seed}
+        return {**told, **more}
 
     # ---- heartbeat thread ----------------------------------------------------------------------------------
 
@@ -258,7 +228,7 @@ class Session:
             self._stream = self._begin_epoch(reader)
         wait = self._stream.due()
         if wait > 0:
-            self._watch()
+            self._watch(self._stream)
             self._stop.wait(_FREEWHEEL_POLL_S if self._writer.freewheeling else min(wait, _POLL_S))
             return
         audio = self._step(self._stream)
@@ -309,22 +279,23 @@ class Session:
         self._times.add(time.perf_counter() - begun)
         spec = self.model.spec
         if self._tail is not None:
-            count = min(round(_RESET_FADE_S * spec.sample_rate), len(audio))
-            ramp = equal_power_ramp(count)[:, None]
-            audio = audio.copy()
-            audio[:count] = audio[:count] * ramp + self._tail[:count] * ramp[::-1]
+            audio = self._after_reset(self._tail, audio)
             self._tail = None
         return self._knobs.with_volume(audio, spec.sample_rate)
+
+    def _after_reset(self, old: Audio, new: Audio) -> Audio:
+        """Crossfade from the old music to the new, once the new has sound: its look-ahead is silent."""
+        count = min(round(_RESET_FADE_S * self.model.spec.sample_rate), len(new))
+        start = min(self.model.spec.look_ahead, len(new) - count)
+        ramp = equal_power_ramp(count)[:, None]
+        joint = old[start : start + count] * ramp[::-1] + new[start : start + count] * ramp
+        return np.concatenate([old[:start], joint, new[start + count :]])
 
     def _tell(self, stream: Stream) -> None:
         """Publish what a step changed."""
         context = getattr(self.model, "context", None)
         if context is not None:
-            self._heard = {
-                "frame": self._times.count * self.model.spec.frames_per_step,
-                "ns": time.monotonic_ns(),
-                "tokens": [int(code) for code in context(self._state)],
-            }
+            self._report.note_heard(context(self._state))
         self._writer.publish(steps=self._times.count)
         now = time.monotonic()
         if now - self._adapted < _ADAPT_S:
@@ -335,33 +306,22 @@ class Session:
         if stream.adapt(now, p99):
             self._publish_pace(stream)
             self._say("pace", target_ms=round(stream.pace.target / stream.rate * 1e3, 1), p99_ms=round(p99 * 1e3, 2))
-        self._watch()
+        self._watch(stream)
 
-    def _watch(self) -> None:
-        """Note when the first sound was played, and the underruns a second later."""
-        if self._first_sound is None and self._stream is not None:
-            anchor = self._writer.anchor
-            if anchor is not None and anchor.out_frame > self._stream.start:
-                played = anchor.out_frame - self._stream.start
-                self._first_sound = (anchor.ns - round(played / self._stream.rate * 1e9), time.monotonic())
-                self._say("first sound")
-        elif (
-            self._first_sound is not None
-            and self._underruns_at_start is None
-            and time.monotonic() - self._first_sound[1] >= _UNDERRUN_GRACE_S
-        ):
-            self._underruns_at_start = self._writer.counters.underruns
+    def _watch(self, stream: Stream) -> None:
+        if self._report.watch(stream):
+            self._say("first sound")
 
     def _end_music(self) -> None:
-        """Append a last step that fades out, and wait until the ring has played out (or nobody plays it)."""
+        """Append music that fades out, and wait until the ring has played out (or nobody plays it)."""
         if self._stream is None or not self._writer.reader_alive:
             return
-        rate = self.model.spec.sample_rate
-        audio = self._step(self._stream).copy()
-        count = min(round(_FADE_OUT_S * rate), len(audio))
-        audio[:count] *= equal_power_ramp(count)[::-1, None]
-        audio[count:] = 0.0
-        self._stream.play(audio)
+        spec = self.model.spec
+        fade = equal_power_ramp(round(_FADE_OUT_S * spec.sample_rate))[::-1]
+        steps = -(-len(fade) // spec.step_samples)
+        gains = np.pad(fade, (0, steps * spec.step_samples - len(fade)))[:, None]
+        for part in np.split(gains, steps):
+            self._stream.play(self._step(self._stream) * part)
         self._writer.publish(stopping=True)
         deadline = time.monotonic() + _DRAIN_S
         while (
@@ -372,8 +332,3 @@ class Session:
     def _say(self, event: str, **fields: Any) -> None:
         if self._log is not None:
             self._log.info(event, **fields)
-
-
-def _decibels(levels: Sequence[float]) -> list[float]:
-    """Return linear levels in dBFS, at least -120."""
-    return [float(20.0 * np.log10(max(level, 1e-6))) for level in levels]

@@ -71,3 +71,15 @@ def test_a_live_session_plays_what_the_steps_make(tiny: Tiny) -> None:
         offset for offset in range(4000) if np.array_equal(played[offset + fade : offset + 40000], made[fade:40000])
     ]
     assert len(starts) == 1
+
+
+def test_a_reset_leaves_no_hole(tiny: Tiny) -> None:
+    """The new music's look-ahead is silent; the old goes on for as long."""
+    with playing(tiny) as (session, name), Reader(name) as reader:
+        reader.wait_until_engine_is_ready()
+        reader.render(1.0)
+        session.reset(seed=5)
+        played = reader.render(1.0)
+    blocks = played[: len(played) // 240 * 240].reshape(-1, 240, 2)
+    loudness = blocks.std(axis=(1, 2))
+    assert loudness.min() > 0.1 * np.median(loudness)
