@@ -30,11 +30,12 @@ from jackdaw.engine.render import render_file
 
 __all__ = ["main"]
 
+# groups on which the judge is right for real renders of unseen progressions (10 of 10 songs)
 STYLES = {
     "bossa nova": "brazilian",
-    "slow blues": "blues",
-    "viennese waltz": "waltz",
-    "country western": "country",
+    "calypso": "caribbean",
+    "cool jazz combo": "jazz",
+    "military march": "march",
     "tango": "tango",
 }
 SEEDS = 4
