@@ -9,6 +9,7 @@ engine's death, a signal) and looks at the rest twenty times a second:
 - the loop latency changes: JACK is told.
 """
 
+import contextlib
 import math
 import os
 import select
@@ -93,6 +94,9 @@ class Bridge:
         RecorderError
             If the recording cannot be written.
         """
+        # prompt under load, where it may be: this thread hardly computes, those that it starts don't inherit
+        with contextlib.suppress(PermissionError):
+            os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(1))
         try:
             self._connect()
             while not self._stopping:
