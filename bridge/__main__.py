@@ -45,7 +45,7 @@ def _burn() -> None:
 
 def _play(arguments: argparse.Namespace, log: Log) -> None:
     sys.setswitchinterval(_SWITCH_S)
-    jack = load_libjack()
+    load_libjack()
     from jackdaw.bridge.control import Bridge
 
     bridge = Bridge(
@@ -55,8 +55,6 @@ def _play(arguments: argparse.Namespace, log: Log) -> None:
         record=arguments.record,
         log=log,
     )
-    jack.set_error_function(bridge.libjack_says)
-    jack.set_info_function(lambda _text: None)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: bridge.stop())
     if arguments.debug_burn:

@@ -1,6 +1,8 @@
 """The functions of libjack that JACK-Client does not wrap, taken from the very library that it has opened.
 
-Callbacks of the audio thread are C functions of the native core: installed by address, they never meet the interpreter.
+Every callback is a C function of the native core, installed by address: neither the audio thread nor libjack's other
+threads ever meet the interpreter. (libjack cancels its threads when a client closes; one that is cancelled inside the
+interpreter would keep its lock for ever.)
 """
 
 from typing import Any
@@ -11,7 +13,7 @@ from cffi import FFI
 from jackdaw.dsp import ffi as core_ffi
 from jackdaw.dsp import lib as core
 
-__all__ = ["CAPTURE", "address", "bind", "ffi", "install", "lib"]
+__all__ = ["CAPTURE", "address", "bind", "ffi", "function", "install", "lib", "silence"]
 
 CAPTURE = 0  # JackCaptureLatency; 1 is JackPlaybackLatency
 
@@ -19,10 +21,16 @@ ffi = FFI()
 ffi.cdef(
     """
     typedef struct { uint32_t min; uint32_t max; } latency_range_t;
-    int jack_set_process_callback(void* client, int (*callback)(uint32_t, void*), void* context);
-    int jack_set_xrun_callback(void* client, int (*callback)(void*), void* context);
-    int jack_set_freewheel_callback(void* client, void (*callback)(int, void*), void* context);
-    int jack_set_latency_callback(void* client, void (*callback)(int mode, void*), void* context);
+    int jack_set_process_callback(void* client, void* callback, void* context);
+    int jack_set_xrun_callback(void* client, void* callback, void* context);
+    int jack_set_freewheel_callback(void* client, void* callback, void* context);
+    int jack_set_latency_callback(void* client, void* callback, void* context);
+    int jack_set_sample_rate_callback(void* client, void* callback, void* context);
+    int jack_set_buffer_size_callback(void* client, void* callback, void* context);
+    int jack_set_port_connect_callback(void* client, void* callback, void* context);
+    void jack_on_info_shutdown(void* client, void* callback, void* context);
+    void jack_set_error_function(void* callback);
+    void jack_set_info_function(void* callback);
     void jack_port_get_latency_range(void* port, int mode, latency_range_t* range);
     void jack_port_set_latency_range(void* port, int mode, latency_range_t* range);
     int jack_recompute_total_latencies(void* client);
@@ -37,14 +45,17 @@ lib: Any = ffi.dlopen(jack._libname)
 
 def address(pointer: Any) -> int:
     """Return the address that a pointer of any cffi instance holds."""
-    return int(ffi.cast("uintptr_t", int(core_ffi.cast("uintptr_t", pointer))))
+    return int(core_ffi.cast("uintptr_t", int(ffi.cast("uintptr_t", pointer))))
 
 
-def _function(name: str) -> Any:
-    """Return a function of libjack as a pointer of the core's cffi instance."""
-    kind = "jd_jack_api"
-    field = dict(core_ffi.typeof(kind).fields)[name.removeprefix("jack_")]
-    return core_ffi.cast(field.type, int(ffi.cast("uintptr_t", ffi.addressof(lib, name))))
+def function(name: str, kind: Any) -> Any:
+    """Return a function of libjack as a pointer of the core's cffi instance, of a type of the core's."""
+    return core_ffi.cast(kind, int(ffi.cast("uintptr_t", ffi.addressof(lib, name))))
+
+
+def _core(name: str) -> Any:
+    """Return the address of a function of the core."""
+    return ffi.cast("void*", int(core_ffi.cast("uintptr_t", core_ffi.addressof(core, name))))
 
 
 def bind(client: jack.Client, context: Any, *, inputs: list[Any], outputs: list[Any], midi: Any) -> None:
@@ -62,8 +73,9 @@ def bind(client: jack.Client, context: Any, *, inputs: list[Any], outputs: list[
         The MIDI input port.
     """
     api = core_ffi.new("jd_jack_api*")
+    fields = dict(core_ffi.typeof("jd_jack_api").fields)
     for name in ("port_get_buffer", "midi_get_event_count", "midi_event_get", "transport_query"):
-        setattr(api, name, _function(f"jack_{name}"))
+        setattr(api, name, function(f"jack_{name}", fields[name].type))
     api.jack_client = core_ffi.cast("void*", address(client._ptr))
     for channel in range(2):
         api.audio_in[channel] = core_ffi.cast("void*", address(inputs[channel]._ptr))
@@ -72,20 +84,31 @@ def bind(client: jack.Client, context: Any, *, inputs: list[Any], outputs: list[
     core.jd_jack_bind(context, api)
 
 
-def install(client: jack.Client, context: Any) -> None:
-    """Install the core's process, xrun and freewheel callbacks.
+def install(client: jack.Client, context: Any, news: Any) -> None:
+    """Install all callbacks: audio with the core's ``jd_client*``, the others with its ``jd_news*``.
 
     Raises
     ------
     RuntimeError
         If libjack refuses, because the client is active already.
     """
-    for name, kind in (
-        ("process", "int(*)(uint32_t, void*)"),
-        ("xrun", "int(*)(void*)"),
-        ("freewheel", "void(*)(int, void*)"),
+    ours = ffi.cast("void*", address(client._ptr))
+    audio, told = (ffi.cast("void*", int(core_ffi.cast("uintptr_t", pointer))) for pointer in (context, news))
+    for name, callback, argument in (
+        ("process", "jd_jack_process", audio),
+        ("xrun", "jd_jack_xrun", audio),
+        ("freewheel", "jd_jack_freewheel", audio),
+        ("latency", "jd_news_latency", told),
+        ("sample_rate", "jd_news_rate", told),
+        ("buffer_size", "jd_news_period", told),
+        ("port_connect", "jd_news_connect", told),
     ):
-        function = ffi.cast(kind, address(core_ffi.addressof(core, f"jd_jack_{name}")))
-        setter = getattr(lib, f"jack_set_{name}_callback")
-        if setter(ffi.cast("void*", address(client._ptr)), function, ffi.cast("void*", address(context))) != 0:
+        if getattr(lib, f"jack_set_{name}_callback")(ours, _core(callback), argument) != 0:
             raise RuntimeError(f"libjack does not take the {name} callback")
+    lib.jack_on_info_shutdown(ours, _core("jd_news_shutdown"), told)
+
+
+def silence() -> None:
+    """Keep libjack from writing to stderr: what matters, calls return."""
+    lib.jack_set_error_function(_core("jd_news_discard"))
+    lib.jack_set_info_function(_core("jd_news_discard"))

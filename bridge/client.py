@@ -1,13 +1,11 @@
 """One connection to a JACK server: our client, its ports and its callbacks.
 
-The audio thread runs C functions of the native core only: process, xrun and freewheel. Everything else that JACK tells
-(shutdown, rate, period, connections) arrives on JACK's notification thread and is only noted here, as a set of words;
-the control thread takes them by :meth:`JackClient.news` and acts. :class:`JackClient` ends with its server; the core's
-:class:`jackdaw.dsp.Client` that it renders with goes on to the next.
+Every callback is a C function of the native core. The audio thread renders; what JACK tells besides (shutdown, rate,
+period, connections) is counted in a ``jd_news`` and wakes the control thread, which takes it by :meth:`JackClient.news`
+and acts. :class:`JackClient` ends with its server; the :class:`jackdaw.dsp.Client` that it renders with goes on to
+the next.
 """
 
-import threading
-from collections.abc import Callable
 from typing import Any
 
 import jack
@@ -15,7 +13,7 @@ import jack
 from jackdaw.bridge import _libjack
 from jackdaw.bridge.latency import LatencyReporter
 from jackdaw.bridge.server import ServerError, no_server_text
-from jackdaw.dsp import Client
+from jackdaw.dsp import Client, ffi
 
 __all__ = ["JackClient"]
 
@@ -42,7 +40,7 @@ class JackClient:
     loop
         Loop latency in frames to begin with.
     wake
-        Called, on any thread, when there are news.
+        An eventfd that is written to when there are news; open as long as this object.
 
     Raises
     ------
@@ -50,10 +48,10 @@ class JackClient:
         If the server does not take the client; the text says why and what to do.
     """
 
-    def __init__(self, name: str, server: str, renderer: Client, *, loop: int, wake: Callable[[], None]) -> None:
-        self._news: set[str] = set()
-        self._lock = threading.Lock()
-        self._wake = wake
+    def __init__(self, name: str, server: str, renderer: Client, *, loop: int, wake: int) -> None:
+        self._counts = ffi.new("jd_news*")
+        self._counts.wake = wake
+        self._seen = (0, 0, 0)
         self._renderer = renderer
         self._active = False
         try:
@@ -68,12 +66,8 @@ class JackClient:
         self._label([*inputs, *outputs, midi])
         renderer.set_rate(self.rate)
         _libjack.bind(self.jack, renderer.pointer, inputs=inputs, outputs=outputs, midi=midi)
-        _libjack.install(self.jack, renderer.pointer)
-        self.latency = LatencyReporter(self.jack, inputs=inputs, outputs=outputs, notes=[midi], loop=loop)
-        self.jack.set_shutdown_callback(lambda _status, _reason: self._note("shutdown"))
-        self.jack.set_samplerate_callback(lambda _rate: self._note("format"))
-        self.jack.set_blocksize_callback(lambda _period: self._note("format"))
-        self.jack.set_port_connect_callback(lambda _a, _b, _connected: self._note("connections"), only_available=False)
+        self.latency = LatencyReporter(self.jack, self._counts, inputs=inputs, outputs=outputs, notes=midi, loop=loop)
+        _libjack.install(self.jack, renderer.pointer, self._counts)
 
     def _label(self, ports: list[Any]) -> None:
         """Give the ports names for people; a server without metadata keeps the plain ones."""
@@ -83,17 +77,11 @@ class JackClient:
             except jack.JackError:
                 return
 
-    def _note(self, word: str) -> None:
-        """Notification thread: keep a word for the control thread."""
-        with self._lock:
-            self._news.add(word)
-        self._wake()
-
     def news(self) -> set[str]:
-        """Return and forget what JACK told since the last call: ``shutdown``, ``format``, ``connections``."""
-        with self._lock:
-            news, self._news = self._news, set()
-        return news
+        """Return what JACK told since the last call: ``shutdown``, ``format``, ``connections``."""
+        before, self._seen = self._seen, (self._counts.shutdowns, self._counts.formats, self._counts.connections)
+        words = ("shutdown", "format", "connections")
+        return {word for word, old, new in zip(words, before, self._seen, strict=True) if new != old}
 
     @property
     def rate(self) -> int:

@@ -31,7 +31,7 @@ _BACK_OFF_S = (0.1, 0.25, 0.5, 1.0)
 _FADE_S = 0.05
 _FADE_LIMIT_S = 0.5
 _BUSY_S = 3.0
-_SETTLE_S = 0.5  # a server that shuts down takes connections apart first: those are not the user's doing
+_SETTLE_S = 2.0  # a server that shuts down takes connections apart first: those are not the user's doing
 
 
 class Bridge:
@@ -76,11 +76,6 @@ class Bridge:
         """Let :meth:`run` fade out, finish the recording and return. Any thread, signal handlers too."""
         self._stopping = True
         self.wake()
-
-    def libjack_says(self, text: str) -> None:
-        """Log an error of libjack's; while there is no server its complaints about that are left out. Any thread."""
-        if self._client is not None:
-            self._log.warning("libjack", text=text)
 
     def run(self) -> None:
         """Play until told to stop.
@@ -167,7 +162,7 @@ class Bridge:
     def _connect(self) -> None:
         reader = self._attachment.reader
         loop = 0 if reader is None else reader.loop_latency
-        client = JackClient(self._name, self._server, self._renderer, loop=loop, wake=self.wake)
+        client = JackClient(self._name, self._server, self._renderer, loop=loop, wake=self._wake)
         try:
             self._tell_format(client)
             if self._recorder is not None:

@@ -53,7 +53,7 @@ def no_server_text(name: str | None = None) -> str:
 
 
 def load_libjack() -> Any:
-    """Import JACK-Client, which opens libjack, and return it.
+    """Import JACK-Client, which opens libjack, keep libjack from writing to stderr, and return JACK-Client.
 
     Raises
     ------
@@ -61,13 +61,11 @@ def load_libjack() -> Any:
         If libjack is not installed.
     """
     try:
-        return importlib.import_module("jack")
+        jack = importlib.import_module("jack")
     except OSError as error:
         raise ServerError(f"libjack is not installed: {_INSTALL}, or use PipeWire's: `pw-jack jackdaw jam`") from error
-
-
-def _discard(_message: str) -> None:
-    """Keep libjack from writing to stderr: that no server runs is an answer here, and no error."""
+    importlib.import_module("jackdaw.bridge._libjack").silence()
+    return jack
 
 
 def find_server(name: str | None = None) -> str | None:
@@ -89,8 +87,6 @@ def find_server(name: str | None = None) -> str | None:
         If libjack is not installed.
     """
     jack = load_libjack()
-    jack.set_error_function(_discard)
-    jack.set_info_function(_discard)
     wanted = server_name(name)
     try:
         client = jack.Client("jackdaw-probe", no_start_server=True, servername=wanted)

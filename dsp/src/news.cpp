@@ -1,0 +1,60 @@
+// What JACK tells besides the audio: stored and signalled, never acted on here. Threads of libjack's.
+
+#include <jackdaw/news.h>
+
+#include <unistd.h>
+
+#include <algorithm>
+
+namespace {
+
+constexpr int capture = 0; // JackCaptureLatency
+
+void note(uint32_t& count, const jd_news* news) noexcept {
+    __atomic_fetch_add(&count, 1, __ATOMIC_RELEASE);
+    const uint64_t one = 1;
+    // fails only if the counter is full, and then the control thread is being woken anyway
+    [[maybe_unused]] const ssize_t written = write(news->wake, &one, sizeof one);
+}
+
+} // namespace
+
+void jd_news_shutdown(int, const char*, void* context) {
+    auto* news = static_cast<jd_news*>(context);
+    note(news->shutdowns, news);
+}
+
+int jd_news_rate(uint32_t, void* context) {
+    auto* news = static_cast<jd_news*>(context);
+    note(news->formats, news);
+    return 0;
+}
+
+int jd_news_period(uint32_t, void* context) {
+    auto* news = static_cast<jd_news*>(context);
+    note(news->formats, news);
+    return 0;
+}
+
+void jd_news_connect(uint32_t, uint32_t, int, void* context) {
+    auto* news = static_cast<jd_news*>(context);
+    note(news->connections, news);
+}
+
+// The latency of one side, passed on to the other plus the loop.
+void jd_news_latency(int mode, void* context) {
+    auto* news = static_cast<jd_news*>(context);
+    void* const* sources = mode == capture ? news->inputs : news->outputs;
+    void* const* targets = mode == capture ? news->outputs : news->inputs;
+    const uint32_t loop = __atomic_load_n(&news->loop, __ATOMIC_ACQUIRE);
+    jd_latency_range seen = {0, 0};
+    news->get_latency(sources[0], mode, &seen);
+    jd_latency_range other = {0, 0};
+    news->get_latency(sources[1], mode, &other);
+    jd_latency_range told = {std::min(seen.min, other.min) + loop, std::max(seen.max, other.max) + loop};
+    news->set_latency(targets[0], mode, &told);
+    news->set_latency(targets[1], mode, &told);
+    if (mode != capture) news->set_latency(news->notes, mode, &told);
+}
+
+void jd_news_discard(const char*) {}
