@@ -8,7 +8,11 @@ One step, in order:
    although the sound of that frame leaves the synthesis only LOOKAHEAD samples later.
 2. The language model chooses the next frame's codes. It runs with and without the style side by side, as guidance
    needs, so that turning guidance up never waits for anything.
-3. The codec's decoder makes band magnitudes of them, and the synthesis makes audio.
+3. The codec's decoder makes band magnitudes of them, and the synthesis makes audio, rounded off above -3 dBFS.
+
+A band needs somebody to count. Where no clock is given, the stream counts for itself, at the tempo and in the metre in
+which the style is usually played; where no chord is given either and nobody plays, it goes round PROGRESSION, a chord a
+bar. While something is heard, no chord is given: harmony is the player's.
 
 The networks run in one compiled call a frame, whatever the number of frames asked for, so that splitting a stream never
 changes a bit. State is a dict of arrays; nothing here writes into one.
@@ -27,12 +31,23 @@ from jackdaw.engine.models import tiny_codec as codec
 from jackdaw.engine.models import tiny_lm as lm
 from jackdaw.engine.models import tiny_spectrum as spectrum
 from jackdaw.engine.models import tiny_style as style
-from jackdaw.engine.models.contract import Audio, Controls, StreamSpec, Style
+from jackdaw.engine.models.contract import Audio, Chord, Clock, Controls, StreamSpec, Style
 
-__all__ = ["GATE_DB", "Tiny"]
+__all__ = ["GATE_DB", "PROGRESSION", "Tiny"]
 
 GATE_DB = -70.0
 """Input whose RMS over a step is at most this, in dBFS after the input gain, is not heard."""
+
+PROGRESSION = (
+    Chord(root=0, quality="maj7"),
+    Chord(root=9, quality="min7"),
+    Chord(root=2, quality="min7"),
+    Chord(root=7, quality="7"),
+)
+"""What the stream plays of its own accord: I vi ii V in C, a chord a bar."""
+
+_USUAL = (110.0, 4)
+_KNEE, _CEILING = 0.7, 0.98
 
 _Params = Mapping[str, Any]
 
@@ -79,6 +94,14 @@ def _frame(
     }
 
 
+def _rounded_off(audio: Audio) -> Audio:
+    """Bend what is above the knee smoothly towards the ceiling; below it, samples stay as they are."""
+    size = np.abs(audio)
+    room = np.float32(_CEILING - _KNEE)
+    bent = _KNEE + room * np.tanh((size - np.float32(_KNEE)) / room)
+    return np.where(size > _KNEE, np.copysign(bent, audio), audio).astype(np.float32)
+
+
 class Tiny:
     """See the module.
 
@@ -92,6 +115,8 @@ class Tiny:
         ``text`` and ``audio``: the towers of the style space.
     vocabulary
         The word pieces of the text tower.
+    tempos
+        Names of styles, each with the beats per minute and beats per bar in which it is usually played.
 
     Raises
     ------
@@ -106,6 +131,7 @@ class Tiny:
         lm_config: lm.LMConfig,
         style_weights: Mapping[str, Any],
         vocabulary: Sequence[str],
+        tempos: Mapping[str, tuple[float, int]] | None = None,
     ) -> None:
         if codec_config.levels < lm_config.levels or codec_config.codebook != lm_config.codebook:
             raise ValueError(
@@ -116,6 +142,8 @@ class Tiny:
         self._codec_config, self._lm_config = codec_config, lm_config
         self._style_weights = style_weights
         self._pieces = style.WordPieces(vocabulary)
+        self._tempos = list((tempos or {}).values())
+        self._named = np.array([self.embed(name) for name in tempos or {}], np.float32)
         self._frame = jax.jit(partial(_frame, codec_config=codec_config, lm_config=lm_config))
         self._encode = jax.jit(partial(_encode, config=codec_config, levels=lm_config.levels))
         self._decode = jax.jit(partial(_decode, config=codec_config))
@@ -154,7 +182,27 @@ class Tiny:
             "decoder": codec.decode_init(self._codec_config),
             "lm": lm.init_state(self._lm_config, batch=2),
         }
-        return {"networks": networks, "ear": spectrum.analyse_init(), "synthesis": spectrum.synthesise_init(mixed)}
+        return {
+            "networks": networks,
+            "ear": spectrum.analyse_init(),
+            "synthesis": spectrum.synthesise_init(mixed),
+            "bar": np.int32(0),
+            "beat": np.float64(0.0),
+        }
+
+    def usual(self, style: Style | None) -> tuple[float, int]:
+        """Return the beats per minute and per bar in which a style is usually played: those of the nearest name."""
+        if style is None or not self._tempos:
+            return _USUAL
+        return self._tempos[int(np.argmax(self._named @ style))]
+
+    def _led(self, state: Mapping[str, Any], controls: Controls, hears: bool) -> tuple[Clock, Chord | None]:
+        """Return the clock and the chord of a step: what is given, else what the stream counts for itself."""
+        bpm, beats = self.usual(controls.style)
+        clock = controls.clock or Clock(bpm=bpm, beat=float(state["beat"]) % beats, beats_per_bar=beats)
+        if controls.chord is not None or controls.clock is not None or hears:
+            return clock, controls.chord
+        return clock, PROGRESSION[int(state["bar"]) % len(PROGRESSION)]
 
     def step(self, state: dict[str, Any], controls: Controls, heard: Audio | None) -> tuple[dict[str, Any], Audio]:
         """Make 40 ms of audio; see the contract."""
@@ -165,20 +213,31 @@ class Tiny:
             raise ValueError(f"heard has shape {sound.shape}: one step is {shape}")
         ear, bands, _ = spectrum.analyse_step(state["ear"], sound)
         level = controls.input_gain * float(np.sqrt(np.mean(np.square(sound, dtype=np.float64))))
-        steered = lm.condition(controls.style, controls.clock, controls.chord)
+        hears = level > 10.0 ** (GATE_DB / 20.0)
+        clock, chord = self._led(state, controls, hears)
+        steered = lm.condition(controls.style, clock, chord)
         steer = {
             "heard": bands,
-            "hears": np.bool_(level > 10.0 ** (GATE_DB / 20.0)),
+            "hears": np.bool_(hears),
             "input_gain": np.float32(controls.input_gain),
             "feedback": np.float32(controls.feedback),
-            "cond": np.stack([steered, lm.condition(None, controls.clock, controls.chord)]),
+            "cond": np.stack([steered, lm.condition(None, clock, chord)]),
             "temperature": np.float32(controls.temperature),
             "top_k": np.int32(min(max(controls.top_k, 1), self._spec.codebook)),
             "guidance": np.float32(controls.guidance),
         }
         networks = self._frame(self._params, state["networks"], steer)
         synthesis, audio = spectrum.synthesise_step(state["synthesis"], np.asarray(networks["bands"]))
-        return {"networks": networks, "ear": ear, "synthesis": synthesis}, audio
+        beat = clock.beat + clock.bpm / 60.0 * self._spec.step_seconds
+        turns = int(beat // clock.beats_per_bar)
+        following = {
+            "networks": networks,
+            "ear": ear,
+            "synthesis": synthesis,
+            "bar": np.int32(int(state["bar"]) + turns),
+            "beat": np.float64(beat - turns * clock.beats_per_bar),
+        }
+        return following, _rounded_off(audio)
 
     def context(self, state: dict[str, Any]) -> NDArray[np.int32]:
         """Return the codes of the newest frame that the model was told was played, shape (levels,); -1 = nothing."""

@@ -1,5 +1,6 @@
 """Makes `tiny` from its weight files; the networks' shapes stand in the files themselves, as ``config``."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -9,7 +10,13 @@ from jackdaw.engine.runtime import cpu
 
 __all__ = ["FILES", "load_tiny"]
 
-FILES = ("tiny_codec.safetensors", "tiny_lm.safetensors", "tiny_style.safetensors", "tiny_style.vocab.txt")
+FILES = (
+    "tiny_codec.safetensors",
+    "tiny_lm.safetensors",
+    "tiny_style.safetensors",
+    "tiny_style.vocab.txt",
+    "tiny_tempos.json",
+)
 
 _Config = TypeVar("_Config")
 
@@ -38,7 +45,7 @@ def load_tiny(folder: Path) -> Any:
     from jackdaw.engine.models.tiny_lm import LMConfig
     from jackdaw.engine.weights.tensors import read_tree
 
-    codec_file, lm_file, style_file, vocabulary = (folder / name for name in FILES)
+    codec_file, lm_file, style_file, vocabulary, tempos = (folder / name for name in FILES)
     codec, about_codec = read_tree(codec_file)
     lm, about_lm = read_tree(lm_file)
     style, _ = read_tree(style_file)
@@ -48,4 +55,5 @@ def load_tiny(folder: Path) -> Any:
         _config(LMConfig, about_lm, lm_file),
         style,
         vocabulary.read_text(encoding="utf-8").splitlines(),
+        {name: (float(bpm), int(beats)) for name, (bpm, beats) in json.loads(tempos.read_text()).items()},
     )
