@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "client.hpp"
+#include "uncancelled.hpp"
 
 using namespace jackdaw;
 
@@ -72,14 +73,7 @@ void stage_transport(jd_client* client, const jd_jack_api& jack) {
     jd_client_transport(client, &transport);
 }
 
-} // namespace
-
-void jd_jack_bind(jd_client* client, const jd_jack_api* api) { client->jack = *api; }
-
-void jd_client_set_tap(jd_client* client, jd_tap* tap) { client->tap = tap; }
-
-int jd_jack_process(uint32_t frames, void* context) {
-    auto* client = static_cast<jd_client*>(context);
+void cycle(jd_client* client, uint32_t frames) {
     const jd_jack_api& jack = client->jack;
     const float* in[2] = {buffer_of(jack, jack.audio_in[0], frames), buffer_of(jack, jack.audio_in[1], frames)};
     float* out[2] = {buffer_of(jack, jack.audio_out[0], frames), buffer_of(jack, jack.audio_out[1], frames)};
@@ -90,14 +84,29 @@ int jd_jack_process(uint32_t frames, void* context) {
     jd_render(client, in, out, channels_in, channels_out, frames, 0);
     if (client->tap != nullptr)
         jd_tap_push(client->tap, out, in, frames, client->freewheel.load(std::memory_order_relaxed) ? 1 : 0);
+}
+
+} // namespace
+
+void jd_jack_bind(jd_client* client, const jd_jack_api* api) { client->jack = *api; }
+
+void jd_client_set_tap(jd_client* client, jd_tap* tap) { client->tap = tap; }
+
+int jd_jack_process(uint32_t frames, void* context) {
+    auto* client = static_cast<jd_client*>(context);
+    uncancelled([&] { cycle(client, frames); });
     return 0;
 }
 
 int jd_jack_xrun(void* context) {
     auto* client = static_cast<jd_client*>(context);
-    client->last_xrun_ns.store(jd_now_ns(), std::memory_order_relaxed);
-    client->xruns.fetch_add(1, std::memory_order_relaxed);
+    uncancelled([&] {
+        client->last_xrun_ns.store(jd_now_ns(), std::memory_order_relaxed);
+        client->xruns.fetch_add(1, std::memory_order_relaxed);
+    });
     return 0;
 }
 
-void jd_jack_freewheel(int starting, void* context) { jd_client_freewheel(static_cast<jd_client*>(context), starting); }
+void jd_jack_freewheel(int starting, void* context) {
+    uncancelled([&] { jd_client_freewheel(static_cast<jd_client*>(context), starting); });
+}

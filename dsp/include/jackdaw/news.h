@@ -27,6 +27,7 @@ typedef struct jd_news {
     uint32_t formats;      /* changes of rate or period */
     uint32_t connections;  /* made or taken apart */
     uint32_t loop;         /* frames from an input to its answer at the outputs */
+    int32_t shutdown_thread; /* kernel's id of libjack's thread that told of the shutdown; it ends by itself soon after */
     int wake;              /* eventfd that is told of every count */
     void (*get_latency)(void* port, int mode, jd_latency_range* range);
     void (*set_latency)(void* port, int mode, jd_latency_range* range);
