@@ -232,9 +232,7 @@ class _Network(nn.Module):
             x = block.finish(x, *block.heads(x, rotation), mask, own)
         return self.outlook(x)
 
-    def one_frame(
-        self, state: dict[str, Any], codes: jax.Array, cond: jax.Array
-    ) -> tuple[dict[str, Any], jax.Array]:
+    def one_frame(self, state: dict[str, Any], codes: jax.Array, cond: jax.Array) -> tuple[dict[str, Any], jax.Array]:
         """Advance by a frame; outputs (batch, levels, depth_width)."""
         window, now = self.config.window, state["frame"]
         slot = now % window

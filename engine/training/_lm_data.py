@@ -148,9 +148,7 @@ def _spoil(played: NDArray[np.int32], settings: Mapping[str, Any], codebook: int
             played[row, 1:][wrong] = rng.integers(codebook, size=int(wrong.sum()))
 
 
-def random_batch(
-    songs: Sequence[Song], settings: Mapping[str, Any], codebook: int, rng: np.random.Generator
-) -> Batch:
+def random_batch(songs: Sequence[Song], settings: Mapping[str, Any], codebook: int, rng: np.random.Generator) -> Batch:
     """Draw a training batch: random songs and places, parts of the conditions dropped, histories spoilt."""
     frames = settings["frames"]
     targets: list[NDArray[np.int32]] = []

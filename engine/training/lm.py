@@ -67,9 +67,7 @@ def _start(config: LMConfig, codec: Path) -> Tree:
     return params
 
 
-def train(
-    *, corpus: Path, tokens: Path, styles: Path, codec: Path, out: Path, minutes: float, resume: bool
-) -> None:
+def train(*, corpus: Path, tokens: Path, styles: Path, codec: Path, out: Path, minutes: float, resume: bool) -> None:
     """Train for a time, or go on where a stopped run was."""
     settings = tomllib.loads(_SETTINGS.read_text())["lm"]
     sizes = {field.name for field in dataclasses.fields(LMConfig)}
