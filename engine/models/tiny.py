@@ -6,8 +6,8 @@ One step, in order:
    frame, as powers of bands; the codec's encoder turns the mix into codes, and these take the place of the codes the
    model chose last. Own bands come straight from the decoder, so both parts of the mix lie on the same frame,
    although the sound of that frame leaves the synthesis only LOOKAHEAD samples later.
-2. The language model chooses the next frame's codes. It runs with and without the style side by side, as guidance
-   needs, so that turning guidance up never waits for anything.
+2. The language model chooses the next frame's codes. Guided, it runs with and without the style side by side;
+   unguided, once, and that one history stands for both when guidance is turned up.
 3. The codec's decoder makes band magnitudes of them, and the synthesis makes audio, rounded off above -3 dBFS.
 
 A band needs somebody to count. Where no clock is given, the stream counts for itself, at the tempo and in the metre in
@@ -61,6 +61,31 @@ def _decode(params: _Params, state: Any, codes: jax.Array, *, config: codec.Code
     return codec.decode_step(params, state, codes[None], config=config)
 
 
+def _choose(
+    params: _Params,
+    state: Any,
+    context: jax.Array,
+    steer: Mapping[str, Any],
+    noise: jax.Array,
+    *,
+    config: lm.LMConfig,
+) -> tuple[Any, jax.Array]:
+    """Run the language model: two streams, with and without the style, if guided; else one, which stands for both."""
+    settings = (noise, steer["temperature"], steer["top_k"])
+
+    def guided() -> tuple[Any, jax.Array]:
+        both = jnp.stack([context, context])
+        following, chosen = lm.step(params, config, state, both, steer["cond"], *settings, steer["guidance"])
+        return following, chosen[0]
+
+    def plain() -> tuple[Any, jax.Array]:
+        one = jax.tree.map(lambda leaf: leaf[:1] if leaf.ndim else leaf, state)
+        following, chosen = lm.step(params, config, one, context[None], steer["cond"][:1], *settings)
+        return jax.tree.map(lambda leaf: jnp.repeat(leaf, 2, 0) if leaf.ndim else leaf, following), chosen[0]
+
+    return jax.lax.cond(steer["guidance"] > 0, guided, plain)  # type: ignore[no-any-return]
+
+
 def _frame(
     params: _Params,
     state: Mapping[str, Any],
@@ -78,14 +103,12 @@ def _frame(
     )
     context = jnp.where(steer["hears"] & (state["frame"] > 0), heard_codes, state["codes"])
     noise = lm.sampling_noise(lm_config, state["seed"], state["frame"])
-    settings = (noise, steer["temperature"], steer["top_k"], steer["guidance"])
-    both = jnp.stack([context, context])
-    following, chosen = lm.step(params["lm"], lm_config, state["lm"], both, steer["cond"], *settings)
-    decoder, bands = _decode(params["codec"], state["decoder"], chosen[0], config=codec_config)
+    following, chosen = _choose(params["lm"], state["lm"], context, steer, noise, config=lm_config)
+    decoder, bands = _decode(params["codec"], state["decoder"], chosen, config=codec_config)
     return {
         "seed": state["seed"],
         "frame": state["frame"] + 1,
-        "codes": chosen[0],
+        "codes": chosen,
         "context": context,
         "bands": bands,
         "encoder": encoder,
