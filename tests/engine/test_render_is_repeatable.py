@@ -86,11 +86,15 @@ def test_wrong_arguments_leave_nothing_behind(
 
 def test_control_c_leaves_nothing_behind(tmp_path: Path) -> None:
     code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # ignored in background jobs
         "from jackdaw.engine.render import render_file\n"
         f"render_file({str(tmp_path / 'long.wav')!r}, model='beep', seconds=80000)"
     )
     process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
-    wait_for(lambda: any(path.stat().st_size > 100000 for path in tmp_path.iterdir()))
-    process.send_signal(signal.SIGINT)
-    assert process.wait(20) != 0
+    try:
+        wait_for(lambda: any(path.stat().st_size > 100000 for path in tmp_path.iterdir()))
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) != 0
+    finally:
+        process.kill()
     assert os.listdir(tmp_path) == []
