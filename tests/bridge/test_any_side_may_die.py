@@ -95,3 +95,20 @@ def test_client_is_there_and_silent_before_any_engine(studio):
     room.wait_for_sound()
     assert room.bridge.said("waiting for the engine")
     assert room.bridge.said("attached")
+
+
+@pytest.mark.jack
+def test_server_comes_and_goes(studio):
+    room = studio()
+    room.start_server()
+    room.start_engine()
+    room.start_bridge()
+    for times in range(1, 11):
+        wait_until("the client", lambda times=times: len(room.bridge.said("connected")) == times)
+        if times % 2:
+            room.server.stop()
+        else:
+            _kill(room, "server")
+        room.start_server()
+    assert room.bridge.alive
+    room.wait_for_sound()
