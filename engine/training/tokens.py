@@ -64,7 +64,7 @@ def kept_bands(path: Path) -> tuple[int, list[NDArray[np.float32]]]:
     frames, size = len(packed) // FRAMES_PER_TOKEN, _CHUNK * FRAMES_PER_TOKEN
     padded = np.zeros((-(-frames // _CHUNK) * size, *packed.shape[1:]), np.uint8)
     padded[: frames * FRAMES_PER_TOKEN] = packed[: frames * FRAMES_PER_TOKEN]
-    return frames, [np.asarray(unpack(padded[at : at + size])) for at in range(0, len(padded), size)]
+    return frames, [np.asarray(unpack(jnp.asarray(padded[at : at + size]))) for at in range(0, len(padded), size)]
 
 
 def tokenise(params: Mapping[str, Any], frames: int, chunks: list[NDArray[np.float32]]) -> NDArray[np.int16]:
