@@ -41,6 +41,7 @@ __all__ = ["main"]
 _RATE = 48000
 _PERIODS = (64, 128, 256)
 _SOUND = 1e-4
+_TONE_HZ = 1000.0
 _BURSTS = 40
 _RESUMES = 3
 _PRODUCTS = "import numpy as np\na = np.random.rand(384, 384).astype('f')\nwhile True: b = a @ a"
@@ -92,7 +93,7 @@ def _loaded_run(folder: Path, model: str, period: int, seconds: float) -> dict[s
 
 
 def _heard(folder: Path, model: str) -> dict[str, float]:
-    """Say a noise burst and wait until the model's ear notices, many times."""
+    """Hold a tone, which keeps the ear open and its tokens still; add noise bursts; wait until the tokens move."""
     generator = np.random.default_rng(1)
     with Studio(folder, _RATE, 128, model) as room:
         room.start_server()
@@ -103,9 +104,10 @@ def _heard(folder: Path, model: str) -> dict[str, float]:
         with contextlib.closing(ControlClient(room.session)) as control:
             rtf = control.status()["rtf"]
             starts = np.cumsum(generator.integers(round(0.7 * _RATE), round(0.9 * _RATE), _BURSTS))
-            sound = np.zeros((int(starts[-1]) + _RATE, 2), np.float32)
+            tone = 0.1 * np.sin(2.0 * np.pi * _TONE_HZ / _RATE * np.arange(int(starts[-1]) + _RATE))
+            sound = np.stack([tone, tone], axis=1).astype(np.float32)
             for start in starts:
-                sound[start : start + 2400] = generator.uniform(-0.5, 0.5, (2400, 2))
+                sound[start : start + 2400] += generator.uniform(-0.5, 0.5, (2400, 2)).astype(np.float32)
             probe = room.probe(len(sound), hear=False, say=True, play=sound)
             end = time.monotonic() + len(sound) / _RATE + 1.0
             heard: dict[int, tuple[int, ...]] = {}
