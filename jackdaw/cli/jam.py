@@ -11,6 +11,7 @@ import re
 import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 from jackdaw.bridge.server import PrivateServer, ServerError, find_server
 from jackdaw.cli._children import Child
@@ -61,6 +62,8 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UserError(f"--target-ms {arguments.target_ms:g}: give 20 to 2000", code=2)
     if arguments.record and not arguments.record.endswith(".flac"):
         raise UserError(f"--record {arguments.record}: recordings are FLAC; give a name that ends in .flac", code=2)
+    if arguments.record and Path(arguments.record).exists():
+        raise UserError(f"--record {arguments.record}: there is such a file; move it, or give another name", code=2)
 
 
 @contextlib.contextmanager
