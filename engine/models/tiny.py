@@ -97,9 +97,10 @@ def _frame(
     """Run the networks for one frame; `state` and the result are parts of a stream's state, plus ``bands`` to play."""
     own = state["bands"]
     mixed = jnp.sqrt((steer["input_gain"] * steer["heard"]) ** 2 + (steer["feedback"] * own) ** 2)
-    told = jnp.where(steer["hears"], mixed, own)
-    encoder, heard_codes = _encode(
-        params["codec"], state["encoder"], told, config=codec_config, levels=lm_config.levels
+    encoder, heard_codes = jax.lax.cond(
+        steer["hears"],
+        lambda: _encode(params["codec"], state["encoder"], mixed, config=codec_config, levels=lm_config.levels),
+        lambda: (state["encoder"], state["codes"]),
     )
     context = jnp.where(steer["hears"] & (state["frame"] > 0), heard_codes, state["codes"])
     noise = lm.sampling_noise(lm_config, state["seed"], state["frame"])
