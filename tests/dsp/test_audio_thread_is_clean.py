@@ -22,7 +22,7 @@ def _hooks(program: Path, blocks: int, *planted: str) -> tuple[int, dict[str, in
 
 def _calls_between_markers(trace: str) -> tuple[int, list[str]]:
     """Blocks seen, and the system calls that the audio thread made inside one."""
-    thread = re.search(r'^(\d+) write\(-1, "BEGIN"', trace, re.MULTILINE)
+    thread = re.search(r'^(\d+) +write\(-1, "BEGIN"', trace, re.MULTILINE)
     assert thread is not None
     inside, blocks, calls = False, 0, []
     for line in trace.splitlines():
