@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import zmq
+from zmq.utils import z85
 
 from jackdaw.engine.protocol.messages import ControlError
 
@@ -144,7 +145,7 @@ class DoorKeeper:
         version, number, domain, address, _, mechanism, *credentials = self.socket.recv_multipart()
         name = None
         if domain == DOMAIN and mechanism == b"CURVE" and len(credentials) == 1:
-            name = self._listed(zmq.utils.z85.encode(credentials[0]))
+            name = self._listed(z85.encode(credentials[0]))
         status = [b"400", b"not on the list", b""] if name is None else [b"200", b"", name.encode()]
         self.socket.send_multipart([version, number, *status, b""])
         return address.decode(errors="replace"), name

@@ -78,9 +78,7 @@ def _prompts(reply: dict[str, Any]) -> None:
 _SHOW: dict[str, Callable[[dict[str, Any]], None]] = {
     "list": lambda reply: _table(reply["sessions"], "session", "model", "phase", "reader"),
     "models": lambda reply: _table(reply["models"], "name", "installed", "summary"),
-    "tree": lambda reply: _table(
-        reply["parameters"], "name", "minimum", "maximum", "default", "unit", "taper", "help"
-    ),
+    "tree": lambda reply: _table(reply["parameters"], "name", "minimum", "maximum", "default", "unit", "taper", "help"),
     "open": lambda reply: print(f"{reply['model']} is ready at {reply['segment']}"),
     "prompt": _prompts,
     "set": lambda reply: _pairs(reply["values"]),

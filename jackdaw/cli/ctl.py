@@ -171,7 +171,7 @@ def _prompt(client: ControlClient, arguments: argparse.Namespace) -> dict[str, A
 def _set(client: ControlClient, arguments: argparse.Namespace) -> dict[str, Any]:
     values = {}
     for setting in arguments.setting:
-        name, equals, number = setting.partition("=")
+        name, _, number = setting.partition("=")
         try:
             values[name] = float(number)
         except ValueError:
