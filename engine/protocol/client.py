@@ -71,7 +71,7 @@ class ControlClient:
         self._socket = self._connected(zmq.DEALER, self._addresses[0])
 
     def _connected(self, kind: int, address: str) -> "zmq.Socket[bytes]":
-        socket = self._context.socket(kind)
+        socket: zmq.Socket[bytes] = self._context.socket(kind)
         socket.setsockopt(zmq.LINGER, 0)
         socket.setsockopt(zmq.MAXMSGSIZE, 2 * MAX_MESSAGE)
         socket.setsockopt(zmq.IPV6, int(self._v6))

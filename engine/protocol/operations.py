@@ -6,6 +6,7 @@ here, and what they share is the host, which any thread may use, and :class:`Rev
 """
 
 import os
+import stat
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -198,6 +199,10 @@ class Operations:
 
     def _prompt(self, request: Request, _caller: Caller) -> dict[str, Any]:
         session = self._session(request)
+        for prompt in request.fields["prompts"]:
+            # opening a pipe would wait for who writes into it, and with it all clients
+            if prompt.audio is not None and not stat.S_ISREG(os.stat(prompt.audio).st_mode):
+                raise ControlError(f"{prompt.audio} is not an audio file", "bad file")
         prompts = session.set_prompts(request.fields["prompts"])
         return {"prompts": [_told(prompt) for prompt in prompts], "values": session.values()}
 

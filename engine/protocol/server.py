@@ -154,7 +154,7 @@ class ControlServer:
                 poller.register(self._door.socket, zmq.POLLIN)
             due = engine_due = time.monotonic()
             while True:
-                ready = dict(poller.poll(max(0.0, due - time.monotonic()) * 1e3))
+                ready = dict(poller.poll(1 + int(max(0.0, due - time.monotonic()) * 1e3)))
                 if self._stop in ready:
                     return
                 if self._desk.wake in ready:

@@ -1,5 +1,6 @@
 """The control protocol: what is understood is done; anything else gets an error reply and changes nothing."""
 
+import os
 import struct
 import sys
 from collections.abc import Iterator
@@ -171,6 +172,14 @@ def test_a_message_that_is_too_large_is_refused(client: ControlClient) -> None:
         wire.socket.send(b"x" * 3 * MAX_MESSAGE)  # cut off: the connection is made anew
         wire.send(id=5, op="hello")
         assert wire.receive()["id"] == 5
+
+
+def test_a_pipe_is_no_audio_file(client: ControlClient, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.wav")
+    with pytest.raises(ControlError) as caught:
+        client.prompt([{"audio": str(tmp_path / "pipe.wav")}])
+    assert caught.value.code == "bad file"
+    assert client.prompt([{"text": "disco"}])["ok"]
 
 
 def test_an_error_does_not_repeat_all_that_was_wrong(client: ControlClient) -> None:

@@ -204,3 +204,16 @@ def test_the_engine_of_a_jam_speaks_the_same() -> None:
     finally:
         process.kill()
         process.wait()
+
+
+def test_the_example_is_a_client_of_its_own() -> None:
+    script = Path(__file__).resolve().parents[2] / "examples" / "04_control.py"
+    assert len(script.read_text().splitlines()) < 60
+    assert "jackdaw." not in script.read_text().replace("jackdaw serve", "")
+    missing = subprocess.run([sys.executable, script, "disco", "beep"], capture_output=True, text=True, check=False)
+    assert missing.returncode == 1
+    with engine_process("engine"):
+        done = subprocess.run([sys.executable, script, "disco", "beep"], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.count("session/example") == 10
+        assert ctl_json("list") == {"sessions": []}
