@@ -238,7 +238,5 @@ class Oracle:
                 self.values[name] = float(round(value)) if self._tree[name]["integer"] else float(value)
         elif message["op"] == "prompt":
             self.prompts = [prompt.get("name") or prompt["text"] for prompt in message["prompts"]]
-            for index in range(1, 7):
-                given = message["prompts"][index - 1 : index]
-                if f"weight_{index}" in self.values:
-                    self.values[f"weight_{index}"] = float(given[0].get("weight", 1)) if given else 1.0
+            for index, prompt in enumerate(message["prompts"], start=1):
+                self.values[f"weight_{index}"] = float(prompt.get("weight", 1))
