@@ -145,7 +145,7 @@ _MAKERS: Mapping[str, Callable[[random.Random], Message]] = {
     "models": lambda _: {},
     "tree": lambda _: {},
     "list": lambda _: {},
-    "open": lambda dice: {"model": "beep", "seed": dice.randrange(9), "lease_s": 600},
+    "open": lambda dice: {"model": "beep", "seed": dice.randrange(9), "lease_s": 1},
     "attach": lambda _: {},
     "close": lambda _: {},
     "prompt": _prompts,
@@ -154,7 +154,7 @@ _MAKERS: Mapping[str, Callable[[random.Random], Message]] = {
     "notes": lambda dice: {"messages": [bytes([dice.choice([0x80, 0x90]), dice.randrange(128), 64])]},
     "transport": _transport,
     "state_get": lambda _: {},
-    "record": lambda dice: {"path": f"/nowhere/{dice.randrange(9)}.flac"},
+    "record": lambda dice: {"path": f"/proc/nowhere/{dice.randrange(9)}.flac"},
     "status": lambda _: {},
 }
 

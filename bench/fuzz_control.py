@@ -29,6 +29,7 @@ from rich.progress import track
 from jackdaw.dsp import SegmentReader
 from jackdaw.engine.protocol.address import socket_path
 from jackdaw.engine.protocol.client import ControlClient
+from jackdaw.engine.protocol.messages import ControlError
 
 __all__ = ["Player", "engine", "fuzz"]
 
@@ -85,8 +86,13 @@ class Player:
         self._segment.close()
 
 
-def _memory(pid: int) -> float:
-    """Return a process's resident memory in MB."""
+def _memory(client: ControlClient, pid: int) -> float:
+    """Return an engine's resident memory in MB, with no session open but the client's own."""
+    for session in client.ask("list")["sessions"]:
+        if session["session"] != client.session:
+            with contextlib.suppress(ControlError):  # its lease may be over just now
+                client.ask("close", session=session["session"])
+    time.sleep(0.5)
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
@@ -127,9 +133,11 @@ def fuzz(name: str, session: str, count: int, seed: int = 0, *, pid: int | None 
                         raise RuntimeError(f"no reply to {frames!r:.300} within {_REPLY_MS / 1e3:g} s")
                     oracle.judge(frames, meant, msgpack.unpackb(socket.recv()))
             socket.close()
-            if pid is not None and first >= count // 10:
-                memory.append(_memory(pid))
+            if pid is not None and not memory and first >= count // 10:
+                memory.append(_memory(client, pid))
         context.term()
+        if pid is not None:
+            memory.append(_memory(client, pid))
         steps = client.status()["steps"]
         time.sleep(0.5)
         status = client.status()
@@ -144,7 +152,7 @@ def fuzz(name: str, session: str, count: int, seed: int = 0, *, pid: int | None 
         "parameters_as_granted": agrees,
         "still_plays": status["reader_alive"] and status["steps"] > steps,
         "underruns_after_start": status["underruns_after_start"],
-        "memory_mb": [round(memory[0], 1), round(memory[-1], 1)] if memory else [],
+        "memory_mb": [round(each, 1) for each in memory],
     }
 
 
