@@ -103,8 +103,8 @@ class EngineLock:
             except BlockingIOError:
                 os.close(self._file)
                 raise ControlError(
-                    f"engine {engine!r} runs already: `jackdaw ctl stop --engine {engine}` stops it, "
-                    f"--engine gives this one another name",
+                    f"engine {engine!r} runs already: `jackdaw ctl stop --engine {engine}` stops it; or give this one "
+                    f"another name",
                     "in use",
                 ) from None
             if self._is_the_file_of_that_name():

@@ -30,6 +30,7 @@ from jackdaw.engine.weights.registry import MODELS
 __all__ = ["Caller", "Operations", "refusal"]
 
 _DEFAULTS = Options()
+_LONGEST_TEXT = 1000
 _LIMITS = {
     "message": MAX_MESSAGE,
     "requests_per_s": PER_SECOND,
@@ -60,7 +61,8 @@ class Caller:
 
 def refusal(number: int, code: str, text: str) -> bytes:
     """Return the error reply to the request of that number."""
-    return bytes(msgpack.packb({"v": VERSION, "id": number, "ok": False, "error": {"code": code, "text": text}}))
+    error = {"code": code, "text": text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}..."}
+    return bytes(msgpack.packb({"v": VERSION, "id": number, "ok": False, "error": error}))
 
 
 class Operations:

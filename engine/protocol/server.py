@@ -27,6 +27,7 @@ __all__ = ["ControlServer"]
 
 _TELEMETRY_S = 0.1
 _ENGINE_S = 1.0
+_REFUSAL_S = 10.0
 _BATCH = 64
 _IN_MESSAGES = 64
 _OUT_MESSAGES = 128
@@ -89,6 +90,7 @@ class ControlServer:
         self._telemetry: list[zmq.Socket[bytes]] = []
         self._callers: list[str] = []
         self._door: DoorKeeper | None = None
+        self._refusal_due = 0.0
         try:
             self._listen(*(f"ipc://{path}" for path in self._files), tcp=None)
             for path in self._files:
@@ -160,7 +162,7 @@ class ControlServer:
                 if self._desk.wake in ready:
                     self._desk.finish()
                 if self._door is not None and self._door.socket in ready:
-                    self._log.info("handshake", **dict(zip(("address", "client"), self._door.answer(), strict=True)))
+                    self._open_door(self._door)
                 for index, socket in enumerate(self._sockets):
                     if socket in ready:
                         self._receive(index, socket)
@@ -175,6 +177,14 @@ class ControlServer:
             self.error = error
             self._on_stop()
             raise
+
+    def _open_door(self, door: DoorKeeper) -> None:
+        address, client = door.answer()
+        if client is not None:
+            self._log.info("client let in", address=address, client=client)
+        elif time.monotonic() >= self._refusal_due:  # who is refused tries again ten times a second
+            self._refusal_due = time.monotonic() + _REFUSAL_S
+            self._log.warning("client refused: its key is not on the list", address=address)
 
     def _receive(self, index: int, socket: "zmq.Socket[bytes]") -> None:
         for _ in range(_BATCH):

@@ -1,17 +1,20 @@
 """Helpers of these tests: a host with its control server in this process, and engines in processes of their own."""
 
+import io
 import json
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from typing import Any
 
 import msgpack
 import zmq
 from players import wait_for
 
+from jackdaw.cli import main
 from jackdaw.engine.host import Host
 from jackdaw.engine.log import Log
 from jackdaw.engine.protocol.address import is_running, socket_path
@@ -61,10 +64,24 @@ def engine_process(engine: str, *arguments: str) -> Iterator["subprocess.Popen[b
         process.communicate()
 
 
-def ctl(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    """Run ``jackdaw ctl``."""
-    command = [sys.executable, "-m", "jackdaw", "ctl", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+@dataclass(frozen=True)
+class Said:
+    """What a command said, and its exit code."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def ctl(*arguments: str) -> Said:
+    """Run ``jackdaw ctl`` in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        try:
+            code = main(["ctl", *arguments])
+        except SystemExit as exit_:
+            code = int(exit_.code or 0)
+    return Said(code, out.getvalue(), err.getvalue())
 
 
 def ctl_json(*arguments: str) -> dict[str, Any]:

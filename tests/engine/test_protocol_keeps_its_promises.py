@@ -20,6 +20,7 @@ from jackdaw.engine.parameters import PARAMETERS
 from jackdaw.engine.protocol.client import ControlClient
 from jackdaw.engine.protocol.desk import BURST, Desk
 from jackdaw.engine.protocol.messages import OPERATIONS, ControlError, Request
+from jackdaw.engine.protocol.revisions import CLIENTS
 from jackdaw.engine.protocol.transfers import PART
 
 Served = tuple[ControlClient, Host, threading.Event]
@@ -238,6 +239,17 @@ def test_a_session_that_is_opened_anew_counts_anew(client: ControlClient) -> Non
     assert "applied" not in client.tell("set", values={"temperature": 0.5}, client="me", rev=1)
 
 
+def test_the_clients_that_asked_longest_ago_are_forgotten_first(client: ControlClient) -> None:
+    def applied(number: int) -> bool:
+        reply = client.tell("set", values={"temperature": 1}, client=f"client {number}", rev=1)
+        return bool(reply.get("applied", True))
+
+    assert all(applied(number) for number in range(CLIENTS + 1))
+    assert not applied(CLIENTS)
+    assert not applied(1)
+    assert applied(0)
+
+
 # ---- order and limits ----------------------------------------------------------------------------------------------
 
 
@@ -275,6 +287,26 @@ def test_what_takes_long_holds_up_its_own_connection_only() -> None:
         wait_for(lambda: bool(desk._done))
         desk.finish()
         assert replies == [b"3", b"1", b"2"]
+    finally:
+        release.set()
+        desk.close()
+
+
+def test_what_waits_for_the_worker_is_bounded() -> None:
+    release, replies = threading.Event(), []
+
+    def answer(_request: Request, _key: object) -> bytes:
+        assert release.wait(20)
+        return b"done"
+
+    desk = Desk(answer, lambda _, code, __: code.encode(), lambda _, reply: replies.append(reply))
+    try:
+        for key in range(100):
+            desk.take(key, msgpack.packb({"v": 1, "id": 1, "op": "close", "session": "s"}))
+        assert set(replies) == {b"too fast"}
+        assert 30 <= len(replies) <= 36
+        release.set()
+        wait_for(lambda: len(desk._done) == 100 - len(replies))
     finally:
         release.set()
         desk.close()
