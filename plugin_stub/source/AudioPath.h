@@ -27,6 +27,7 @@ class AudioPath {
     bool isPrepared() const noexcept { return part_ > 0; }
 
     void setLatency(int frames) noexcept { latency_ = frames; } // any thread: what the host was told
+    int latency() const noexcept { return latency_.load(std::memory_order_relaxed); } // any thread, RT-safe
 
     struct Buses {
         juce::AudioBuffer<float> main, side, out; // views of the host's buffer; main and side may have no channels

@@ -66,7 +66,11 @@ LinkStatus EngineLink::status() const {
     return status_;
 }
 
-bool EngineLink::bounce(int patienceSeconds) {
+bool EngineLink::bounce(const std::optional<jd_transport>& at, int patienceSeconds) {
+    {
+        const std::lock_guard lock(mutex_);
+        bounceAt_ = at;
+    }
     const uint32_t ticket = ++bouncesWanted_;
     const uint64_t patience = static_cast<uint64_t>(patienceSeconds) * 1000000000U;
     const uint64_t begun = jd_now_ns();
@@ -74,7 +78,9 @@ bool EngineLink::bounce(int patienceSeconds) {
     for (;;) {
         if (bouncesDone_ >= ticket) return true;
         const uint64_t now = jd_now_ns();
-        const bool stuck = now - std::min(now, std::max(begun, movedAt_.load())) > patience;
+        const uint64_t moved = movedAt_;
+        const bool stuck = moved == stuckAt_ || now - std::min(now, std::max(begun, moved)) > patience;
+        if (stuck) stuckAt_ = moved; // the next one need not wait, unless something moves
         if (stuck || stop_ || noCommand_ || bouncesGivenUp_ >= ticket) break;
         const timespec time{0, 500000};
         nanosleep(&time, nullptr);

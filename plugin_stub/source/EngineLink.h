@@ -54,7 +54,8 @@ class EngineLink {
 
     // Begin a new epoch from the seed, with everything that was set. Waits (so: offline only) until it has begun; gives up
     // if the engine cannot be had or shows no sign of progress for so long. Returns whether it has begun.
-    bool bounce(int patienceSeconds);
+    // `at`: the musical time of its first frame, if there is one.
+    bool bounce(const std::optional<jd_transport>& at, int patienceSeconds);
 
   private:
     struct Away { // thrown: the engine is gone, does not answer, or we are told to stop
@@ -98,6 +99,7 @@ class EngineLink {
     mutable std::mutex mutex_;
     Settings settings_; // guarded
     LinkStatus status_; // guarded
+    std::optional<jd_transport> bounceAt_; // guarded
 
     // the link thread's own: what the engine was told
     Phase phase_ = Phase::starting;
@@ -116,6 +118,7 @@ class EngineLink {
     std::atomic<uint32_t> latency_{0};
     std::atomic<uint32_t> bouncesWanted_{0}, bouncesDone_{0}, bouncesGivenUp_{0};
     std::atomic<uint64_t> movedAt_{0}; // ns of the last sign of progress
+    std::atomic<uint64_t> stuckAt_{~uint64_t{0}}; // the same when a bounce last gave up
     std::atomic<bool> noCommand_{false};
     std::atomic<bool> stop_{false};
     std::thread thread_;

@@ -2,6 +2,8 @@
 
 #include "EngineLink.h"
 
+#include <cmath>
+
 namespace jackdaw {
 namespace {
 
@@ -156,6 +158,19 @@ void EngineLink::serveBounce() {
     // The audio thread is parked in bounce() until the reply: its field may be stored from here, so that the engine knows
     // from the epoch's first step on that nobody is listening.
     jd_store(&hold_.header()->freewheel, 1);
+    std::optional<jd_transport> at;
+    {
+        const std::lock_guard lock(mutex_);
+        at = bounceAt_;
+    }
+    const double quarter = at && at->beat_type > 0.0F ? 4.0 / at->beat_type : 0.0; // in the protocol, beats are quarters
+    const double quarters = at ? at->beats_per_bar * quarter : 0.0;
+    if (at && at->bpm > 0.0 && quarters >= 2.0 && quarters == std::floor(quarters)) { // it knows whole quarters alone
+        Map time = forChange();
+        time.add("bpm", at->bpm * quarter).add("beat", (at->beat - 1 + at->tick) * quarter);
+        time.add("beats_per_bar", static_cast<int>(quarters)).add("rolling", at->state == 1);
+        ask("transport", time);
+    }
     Map fields = forChange();
     const Reply reply = ask("reset", fields.add("seed", settings().seed).add("epoch", true), slowMs);
     if (!reply.ok) {

@@ -42,9 +42,9 @@ void Processor::prepareToPlay(double rate, int block) {
     path.prepare(rate, block);
     link.setFormat(static_cast<uint32_t>(juce::roundToInt(rate)), static_cast<uint32_t>(juce::jlimit(1, AudioPath::mostFrames, block)));
     wasOffline_ = isNonRealtime();
-    bouncePending_ = wasOffline_;
     jd_client_arm(link.client(), wasOffline_ ? 0 : 1);
-    if (wasOffline_) beginBounce(); // now: hosts ask for the latency next
+    if (wasOffline_) beginBounce({}); // only for the latency, which hosts ask for next; the first block begins anew
+    bouncePending_ = wasOffline_;
     followLatency();
 }
 
@@ -55,35 +55,41 @@ void Processor::reset() {
 }
 
 // Offline only. The first block of a bounce begins with the first frame of a new epoch, and nothing of before is left.
-void Processor::beginBounce() noexcept {
+void Processor::beginBounce(const std::optional<jd_transport>& at) {
     bouncePending_ = false;
     path.rest();
-    const bool begun = link.bounce(bouncePatienceSeconds);
+    const bool begun = link.bounce(at, bouncePatienceSeconds);
     jd_client_arm(link.client(), begun ? 1 : 0); // without an engine: silence
 }
 
-void Processor::handOverTransport() noexcept {
+// The position of what is heard of this block: hosts play our output as much earlier as we said it was late.
+std::optional<jd_transport> Processor::transport() const noexcept {
     const auto* head = getPlayHead();
     const auto position = head == nullptr ? juce::Optional<juce::AudioPlayHead::PositionInfo>() : head->getPosition();
-    if (!position.hasValue()) return;
-    jd_transport transport{};
-    transport.state = position->getIsPlaying() ? 1 : 0;
-    transport.frame = static_cast<uint64_t>(std::max<int64_t>(0, position->getTimeInSamples().orFallback(0)));
-    transport.bpm = position->getBpm().orFallback(0.0);
+    if (!position.hasValue()) return std::nullopt;
     const auto signature = position->getTimeSignature().orFallback(juce::AudioPlayHead::TimeSignature{});
+    const double beatsPerQuarter = std::max(1, signature.denominator) / 4.0;
+    const double beatsPerBar = std::max(1, signature.numerator);
     const double quarters = position->getPpqPosition().orFallback(0.0);
-    const double quartersPerBar = 4.0 * signature.numerator / std::max(1, signature.denominator);
-    const double barStart =
-        position->getPpqPositionOfLastBarStart().orFallback(std::floor(quarters / quartersPerBar) * quartersPerBar);
-    const double beats = std::max(0.0, (quarters - barStart) * signature.denominator / 4.0);
-    transport.bar = static_cast<int32_t>(position->getBarCount().orFallback(
-                        static_cast<int64_t>(std::max(0.0, std::floor(barStart / quartersPerBar))))) + 1;
-    transport.beat = static_cast<int32_t>(beats) + 1;
-    transport.tick = beats - std::floor(beats);
-    transport.beats_per_bar = static_cast<float>(signature.numerator);
-    transport.beat_type = static_cast<float>(signature.denominator);
-    transport.ns = jd_now_ns();
-    jd_client_transport(link.client(), &transport);
+    const double barStart = position->getPpqPositionOfLastBarStart().orFallback(
+        std::floor(quarters * beatsPerQuarter / beatsPerBar) * beatsPerBar / beatsPerQuarter);
+    jd_transport result{};
+    result.state = position->getIsPlaying() ? 1 : 0;
+    result.bpm = position->getBpm().orFallback(0.0) * beatsPerQuarter;
+    const double late = getSampleRate() > 0.0 ? path.latency() / getSampleRate() : 0.0;
+    const double beats = (quarters - barStart) * beatsPerQuarter - late * result.bpm / 60.0; // in the bar; may be before it
+    const double bars = std::floor(beats / beatsPerBar);
+    const double within = beats - bars * beatsPerBar;
+    const auto bar = static_cast<double>(position->getBarCount().orFallback(
+        static_cast<int64_t>(std::llround(barStart * beatsPerQuarter / beatsPerBar))));
+    result.frame = static_cast<uint64_t>(std::max<int64_t>(0, position->getTimeInSamples().orFallback(0) - path.latency()));
+    result.bar = static_cast<int32_t>(std::max(0.0, bar + bars)) + 1;
+    result.beat = static_cast<int32_t>(within) + 1;
+    result.tick = within - std::floor(within);
+    result.beats_per_bar = static_cast<float>(beatsPerBar);
+    result.beat_type = static_cast<float>(signature.denominator);
+    result.ns = jd_now_ns();
+    return result;
 }
 
 void Processor::processBlock(juce::AudioBuffer<float>& buffer, juce::MidiBuffer& midi) {
@@ -95,10 +101,10 @@ void Processor::processBlock(juce::AudioBuffer<float>& buffer, juce::MidiBuffer&
         return;
     }
     const bool offline = isNonRealtime();
-    if (offline && (!wasOffline_ || bouncePending_)) beginBounce();
+    if (offline && (!wasOffline_ || bouncePending_)) beginBounce(transport());
     if (!offline && wasOffline_) jd_client_arm(link.client(), 1);
     wasOffline_ = offline;
-    handOverTransport();
+    if (const auto now = transport()) jd_client_transport(link.client(), &*now);
     path.render(buses, midi, offline);
 }
 

@@ -13,6 +13,8 @@
 #include "EngineLink.h"
 #include "Parameters.h"
 
+#include <optional>
+
 namespace jackdaw {
 
 class Processor final : public juce::AudioProcessor, private juce::Timer {
@@ -51,9 +53,9 @@ class Processor final : public juce::AudioProcessor, private juce::Timer {
 
   private:
     void timerCallback() override; // message thread
-    void beginBounce() noexcept;   // offline only: waits
-    void followLatency();          // not the audio thread
-    void handOverTransport() noexcept;
+    void beginBounce(const std::optional<jd_transport>& at); // offline only: waits
+    void followLatency();                                    // not the audio thread
+    std::optional<jd_transport> transport() const noexcept;  // of the present block; audio thread, RT-safe
 
     bool wasOffline_ = false;                    // audio thread
     std::atomic<bool> bouncePending_{false};
