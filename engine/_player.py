@@ -42,6 +42,7 @@ _FADE_OUT_S = 0.05
 _RESET_FADE_S = 0.01
 _DRAIN_S = 3.0
 _ANSWER_S = 30.0
+_COST_WEIGHT = 0.1
 
 _T = TypeVar("_T")
 
@@ -113,6 +114,7 @@ class Player:
         self._letters_lock = threading.Lock()
         self._spans = StepTimes()
         self._p99 = 0.0
+        self._cost = 0.0
         self._free_since = 0.0
         self._waited = 0.0
         self._adapted = 0.0
@@ -155,6 +157,11 @@ class Player:
     def is_alone(self) -> bool:
         """Whether the reader waits for each step: such a session is stepped by itself, so that its bytes repeat."""
         return self._writer.freewheeling
+
+    @property
+    def cost(self) -> float:
+        """Seconds that a step of this session takes, as a running mean; 0 before the first."""
+        return self._cost
 
     @property
     def margin(self) -> float:
@@ -269,6 +276,7 @@ class Player:
         self.state = state
         self._desk.times.add(seconds)
         self._spans.add(self._waited + seconds)
+        self._cost += _COST_WEIGHT * (seconds - self._cost) if self._cost else seconds
         if self._tail is not None:
             audio = self._after_reset(self._tail, audio)
             self._tail = None

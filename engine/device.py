@@ -1,9 +1,10 @@
 """The device thread: the one thread that steps all models, whoever's sessions they are.
 
-Each turn it looks at every player. Of those whose step is due, the ones of the most urgent player's model are stepped
-together, in one batch; a session that freewheels is stepped by itself, always through ``model.step``, when nothing live
-is due, and at least twice a second. If a batch could be larger in a few milliseconds and nobody in it is short of
-music, the device waits for that.
+Each turn it looks at every player. Of those whose step is due, the one with the quickest step comes first, together
+with all others of its model, in one batch: quick models keep up beside a slow one, which gets the rest of the time. A
+session that freewheels is stepped by itself, always through ``model.step``, when nothing live is due. Nobody waits for
+longer than half a second. If a batch could be larger in a few milliseconds and nobody in it is short of music, the
+device waits for that.
 
 A step that fails fails its own session: a batch that fails is stepped again one by one, since states are values.
 """
@@ -123,19 +124,23 @@ class Device:
 
     def _choose(self, due: list[Player], now: float) -> list[Player]:
         """Return who is stepped now."""
-        live = [player for player in due if not player.is_alone]
-        alone = [player for player in due if player.is_alone]
-        first = min(alone, key=lambda player: self._stepped.get(player, 0.0), default=None)
-        if first is not None and (not live or now - self._stepped.get(first, 0.0) > _PATIENCE_S):
+        first = min(due, key=lambda player: self._due_since[player])
+        if now - self._due_since[first] < _PATIENCE_S:
+            first = min(due, key=self._rank)
+        if first.is_alone or not hasattr(first.model, "step_many"):
             return [first]
-        model = min(live, key=lambda player: player.margin).model
-        return [player for player in live if player.model is model]
+        return [player for player in due if player.model is first.model and not player.is_alone]
+
+    def _rank(self, player: Player) -> tuple[bool, float, float]:
+        """Return whose turn it is, the least first."""
+        cost = 0.0 if player.is_alone else player.cost
+        return player.is_alone, cost, self._stepped.get(player, 0.0)
 
     def _gathering(self, group: list[Player], waits: dict[Player, float], now: float) -> float:
         """Return for how long the group had better wait for others, in seconds; 0: not at all."""
         model = group[0].model
         if group[0].is_alone or not hasattr(model, "step_many"):
-            return 0.0
+            return 0.0  # there is nothing to gather for
         left = min(self._due_since[player] for player in group) + _GATHER_S - now
         soon = [
             wait

@@ -368,7 +368,10 @@ class Session:
         ValueError, OSError
             If the prompts to start with cannot be embedded, or the model does not fit the segment.
         """
-        channels = self._writer.channels
+        with self._closing:
+            if self._is_left:
+                return None
+            channels = self._writer.channels
         if model.spec.channels != channels:
             raise ValueError(f"{self.model_name} has {model.spec.channels} channels, the segment has {channels}")
         self.model_hash, self._embedder = model_hash, embedder

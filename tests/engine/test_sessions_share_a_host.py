@@ -119,6 +119,29 @@ def test_a_model_whose_audio_is_no_audio_fails_alone() -> None:
             assert np.array_equal(numbers, np.arange(numbers[0], numbers[0] + len(numbers)))
 
 
+def test_a_session_too_slow_for_its_own_music_leaves_the_others_theirs() -> None:
+    class Slow(Beep):
+        def step(self, state: Any, controls: Controls, heard: Audio | None) -> tuple[Any, Audio]:
+            time.sleep(0.12)  # for 40 ms of music
+            return super().step(state, controls, heard)
+
+    with hosting(Slow("beep"), Beep("beep-ramp")) as host:
+        slow, quick = opened(host, "beep"), opened(host, "beep-ramp")
+        readers = [Reader(session.name, freewheel=False) for session in (slow, quick)]
+        for reader in readers:
+            reader.wait_until_engine_is_ready()
+        play(readers, 3.0, paced=True)
+        before = readers[1].segment.counters.underruns
+        play(readers, 3.0, paced=True)
+        assert quick.status()["target_ms"] > 1.5 * 120  # it has learnt to wait for the other
+        assert quick.status()["step_ms"]["p99"] < 60  # which is not its own step's time
+        assert readers[1].segment.counters.underruns - before <= 1  # a busy machine may add one
+        assert readers[0].segment.counters.underruns > 5
+        assert slow.phase == "ready"
+        for reader in readers:
+            reader.close()
+
+
 def test_sessions_that_come_and_go_do_not_change_a_sample_of_another() -> None:
     with hosting(Fragile("beep-ramp")) as host:
         steady = opened(host, "beep-ramp")
