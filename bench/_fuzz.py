@@ -199,11 +199,14 @@ class Oracle:
             self.wrong.append(f"granted, though in {len(frames)} frames")
         else:
             message = msgpack.unpackb(frames[0])
-            if message["id"] != reply["id"] or not self._deserved(message):
-                self.wrong.append(f"granted, though wrong: {frames[0]!r:.200}")
+            if message["id"] != reply["id"]:
+                self.wrong.append(f"the reply to another request: {frames[0]!r:.200}")
             self.granted[message["op"]] += 1
-            if reply.get("applied", True):
-                self._fold(message)
+            if not reply.get("applied", True):
+                return  # its revision was applied before: it changes nothing, whatever it holds
+            if not self._deserved(message):
+                self.wrong.append(f"granted, though wrong: {frames[0]!r:.200}")
+            self._fold(message)
 
     def agrees(self, after: Message) -> bool:
         """Return whether ``attach`` now tells what should be."""
