@@ -12,7 +12,7 @@ KnobView::KnobView(Knob& knob)
 }
 
 void KnobView::paint(juce::Graphics& g) {
-    g.setFont(13.0F);
+    g.setFont(juce::Font(13.0F));
     g.setColour(colour::faint);
     g.drawText(knob_.row().label, getLocalBounds().removeFromTop(18), juce::Justification::centred);
     g.setColour(colour::text);

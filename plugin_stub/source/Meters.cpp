@@ -31,7 +31,7 @@ void Meters::paint(juce::Graphics& g) {
     g.setColour(colour::panel);
     g.fillRoundedRectangle(area, 8.0F);
     area = area.reduced(8.0F);
-    g.setFont(12.0F);
+    g.setFont(juce::Font(12.0F));
     const float half = area.getWidth() / 2.0F;
     for (int side : {1, 0}) {
         auto part = area.removeFromLeft(half);

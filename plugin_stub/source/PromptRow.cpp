@@ -80,7 +80,7 @@ void PromptRow::paint(juce::Graphics& g) {
     g.setFont(juce::Font(14.0F, juce::Font::bold));
     g.drawText(juce::String(slot_ + 1), chip, juce::Justification::centred);
     g.setColour(used ? colour::text : colour::faint);
-    g.setFont(13.0F);
+    g.setFont(juce::Font(13.0F));
     g.drawText(juce::String(weight_.getValue(), 2), getLocalBounds().removeFromRight(36), juce::Justification::centredRight);
 }
 

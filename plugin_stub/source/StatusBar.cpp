@@ -19,7 +19,7 @@ Words wordsOf(Phase phase) {
         case Phase::failed: return {"Failed", colour::bad};
         case Phase::ready: break;
     }
-    return {"Playing", colour::good};
+    return {"Ready", colour::good};
 }
 
 juce::String figures(const LinkStatus& status) {
@@ -76,7 +76,7 @@ void StatusBar::paint(juce::Graphics& g) {
     auto area = getLocalBounds();
     g.setColour(colour::text);
     g.setFont(juce::Font(22.0F, juce::Font::bold));
-    g.drawText("Jackdaw", area.removeFromLeft(100), juce::Justification::centredLeft);
+    g.drawText("Jackdaw", area.removeFromLeft(100).removeFromTop(28), juce::Justification::centredLeft);
     area.removeFromRight(320);
     const auto words = wordsOf(status_.phase);
     area.removeFromLeft(8);
@@ -86,7 +86,7 @@ void StatusBar::paint(juce::Graphics& g) {
     area.removeFromLeft(20);
     g.setFont(juce::Font(14.0F, juce::Font::bold));
     g.drawText(words.text, area.removeFromTop(28), juce::Justification::centredLeft);
-    g.setFont(13.0F);
+    g.setFont(juce::Font(13.0F));
     const juce::String trouble = problem_.isNotEmpty() ? problem_ : juce::String::fromUTF8(status_.text.c_str());
     g.setColour(trouble.isEmpty() ? colour::faint : problem_.isEmpty() && status_.phase != Phase::failed ? colour::warm : colour::bad);
     g.drawFittedText(trouble.isEmpty() ? figures(status_) : trouble, area.withTrimmedTop(-4), juce::Justification::topLeft, 2, 0.9F);

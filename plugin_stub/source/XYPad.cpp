@@ -134,10 +134,11 @@ void XYPad::paint(juce::Graphics& g) {
         g.setFont(juce::Font(14.0F, juce::Font::bold));
         g.drawText(juce::String(i + 1), circle, juce::Justification::centred);
     }
+    const auto ring = juce::Rectangle<float>(20.0F, 20.0F).withCentre(dot);
+    g.setColour(colour::back.withAlpha(0.4F));
+    g.fillEllipse(ring);
     g.setColour(colour::text);
-    g.fillEllipse(juce::Rectangle<float>(16.0F, 16.0F).withCentre(dot));
-    g.setColour(colour::back);
-    g.fillEllipse(juce::Rectangle<float>(6.0F, 6.0F).withCentre(dot));
+    g.drawEllipse(ring, 3.5F);
     drawFocus(g, *this, 8.0F);
 }
 
