@@ -15,6 +15,7 @@ constexpr int tickMs = 20;
 constexpr int silentMs = 3000;     // without telemetry: ask whether the engine lives
 constexpr int loadingPollMs = 250;
 constexpr int farewellMs = 150;
+constexpr int firstPauseMs = 200;
 
 std::string newSession() {
     uint32_t number = 0;
@@ -81,7 +82,7 @@ bool EngineLink::bounce(const std::optional<jd_transport>& at, int patienceSecon
         const uint64_t moved = movedAt_;
         const bool stuck = moved == stuckAt_ || now - std::min(now, std::max(begun, moved)) > patience;
         if (stuck) stuckAt_ = moved; // the next one need not wait, unless something moves
-        if (stuck || stop_ || noCommand_ || bouncesGivenUp_ >= ticket) break;
+        if (stuck || stop_ || refused_ || bouncesGivenUp_ >= ticket) break;
         const timespec time{0, 500000};
         nanosleep(&time, nullptr);
     }
@@ -99,6 +100,7 @@ void EngineLink::wake() {
 void EngineLink::run() {
     pthread_setname_np(pthread_self(), "jackdaw-link");
     int pauseMs = 0;
+    pause(firstPauseMs); // hosts make a plugin and then tell its state: do not load a model for nothing
     while (!stop_) {
         try {
             if (connect(pauseMs)) serve();
@@ -126,7 +128,6 @@ void EngineLink::run() {
 bool EngineLink::connect(int& pauseMs) {
     std::string text;
     const auto outcome = starter_.look(text);
-    noCommand_ = outcome == Starter::Outcome::noCommand;
     switch (outcome) {
         case Starter::Outcome::started: movedAt_ = jd_now_ns(); [[fallthrough]];
         case Starter::Outcome::wait: tell(Phase::starting, "Starting the engine"); pauseMs = 100; return false;
@@ -260,6 +261,7 @@ void EngineLink::lookAfterSegment() {
 
 void EngineLink::tell(Phase phase, const std::string& text) {
     phase_ = phase;
+    refused_ = phase == Phase::noCommand || phase == Phase::failed;
     const std::lock_guard lock(mutex_);
     status_.phase = phase;
     status_.text = text;

@@ -119,7 +119,7 @@ class EngineLink {
     std::atomic<uint32_t> bouncesWanted_{0}, bouncesDone_{0}, bouncesGivenUp_{0};
     std::atomic<uint64_t> movedAt_{0}; // ns of the last sign of progress
     std::atomic<uint64_t> stuckAt_{~uint64_t{0}}; // the same when a bounce last gave up
-    std::atomic<bool> noCommand_{false};
+    std::atomic<bool> refused_{false}; // there is no engine to be had, or it says no
     std::atomic<bool> stop_{false};
     std::thread thread_;
 };

@@ -6,8 +6,8 @@ namespace jackdaw {
 namespace {
 
 float snapped(const ParameterRow& row, float plain) noexcept {
-    const double steps = std::round((static_cast<double>(plain) - row.minimum) / row.step);
-    const double value = row.minimum + steps * static_cast<double>(row.step);
+    const double perUnit = std::round(1.0 / static_cast<double>(row.step)); // whole: steps are 1, 0.01 and 0.001
+    const double value = std::round(static_cast<double>(plain) * perUnit) / perUnit + 0.0; // no negative zero
     return juce::jlimit(row.minimum, row.maximum, static_cast<float>(value));
 }
 
