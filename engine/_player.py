@@ -195,7 +195,7 @@ class Player:
         return _FREEWHEEL_POLL_S if self._writer.freewheeling else min(wait, _POLL_S)
 
     def _begin_epoch(self, reader: tuple[int, int, int]) -> None:
-        self._writer.reset()
+        self._reset_ring()
         stream = Stream(
             self._writer,
             self.model.spec,
@@ -212,6 +212,11 @@ class Player:
         self._reader, self.stream = reader, stream
         self._publish_pace(stream)
         self._writer.publish(ring_rate=stream.rate)
+
+    def _reset_ring(self) -> None:
+        now = self._desk.time.now
+        self._writer.reset()
+        self._desk.time.begin_epoch(now, self._writer.epoch_start)
 
     def _publish_pace(self, stream: Stream) -> None:
         pace = stream.pace
@@ -307,7 +312,7 @@ class Player:
             if self.stream is not None and self._reader is not None:
                 self._begin_epoch(self._reader)
             else:
-                self._writer.reset()
+                self._reset_ring()
                 self._desk.notes.clear()
         elif self.stream is not None and self.stream.position > self.stream.start:
             _, self._tail = self.model.step(self.state, self._steering.controls(), None)

@@ -3,7 +3,7 @@
 Two sides may tell it. The audio thread writes the studio's transport into the segment at the start of each block,
 right after the clock anchor: the two are of one instant, so the output frame of the anchor stands at the transport's
 position, and frames count on from there. A client may instead send a message (:meth:`MusicalTime.tell`), which runs on
-by itself. A segment whose transport rolls with a tempo comes first.
+by itself. It counts as long as the segment tells no tempo.
 
 Beats are those of the time signature and counted from 0 within the bar; ``bpm`` counts the same beats. Positions are
 rounded to a ten-thousandth of a beat, so that they do not depend on the block from which they were counted.
@@ -11,7 +11,7 @@ rounded to a ten-thousandth of a beat, so that they do not depend on the block f
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from jackdaw.engine.models.contract import Clock
@@ -62,8 +62,17 @@ class MusicalTime:
                 f"transport of {bpm:g} bpm at beat {beat:g} of {beats_per_bar}: give {_SLOWEST:g} to {_FASTEST:g} bpm, "
                 f"2 to 12 beats, and a beat from 0 on that lies in the bar"
             )
-        frame = max(self._writer.out_read, self._writer.epoch_start)
-        self._told = _Told(bpm, beat, beats_per_bar, rolling, frame, time.monotonic_ns())
+        self._told = _Told(bpm, beat, beats_per_bar, rolling, self.now, time.monotonic_ns())
+
+    @property
+    def now(self) -> int:
+        """The output frame that is played next."""
+        return max(self._writer.out_read, self._writer.epoch_start)
+
+    def begin_epoch(self, now: int, start: int) -> None:
+        """Let what a message said of frame `now` hold of `start`: a new epoch skips what lies between."""
+        if self._told is not None:
+            self._told = replace(self._told, frame=self._told.frame + start - now)
 
     def clock(self, frame: int, rate: int, *, studio: bool = True) -> Clock | None:
         """Return the time at which an output frame is heard; None if the transport is stopped or has no tempo.
@@ -78,7 +87,9 @@ class MusicalTime:
             Whether to look into the segment at all.
         """
         anchor, transport = self._studio()
-        if studio and transport.rolling and _SLOWEST <= transport.bpm <= _FASTEST and anchor is not None:
+        if studio and transport.bpm and anchor is not None:
+            if not transport.rolling or not _SLOWEST <= transport.bpm <= _FASTEST:
+                return None
             beats, bpm = max(2, min(12, round(transport.beats_per_bar))), transport.bpm
             beat = transport.beat - 1 + transport.tick + (frame - anchor.out_frame) / rate * bpm / 60.0
         elif self._told is not None and self._told.rolling:
@@ -93,10 +104,10 @@ class MusicalTime:
         """Return where the bar is now: ``rolling``, ``bpm`` (0 = no tempo), ``bar`` (from 1, 0 = unknown), ``beat``."""
         anchor, transport = self._studio()
         told = self._told
-        if told is not None and not transport.rolling:
+        if told is not None and not transport.bpm:
             beat = told.beat
             if told.rolling:
-                beat = self._told_beat(told, self._writer.out_read, rate, anchor)
+                beat = self._told_beat(told, self.now, rate, anchor)
             bar = math.floor(beat / told.beats_per_bar) + 1
             return {"rolling": told.rolling, "bpm": told.bpm, "bar": bar, "beat": beat % told.beats_per_bar}
         beat = transport.beat - 1 + transport.tick if transport.bpm else 0.0

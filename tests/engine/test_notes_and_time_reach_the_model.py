@@ -75,7 +75,7 @@ def test_a_note_shorter_than_a_step_is_not_lost() -> None:
         session.play_notes([bytes([0x90, 60, 100]), bytes([0x80, 60, 0])])
         reader.render(0.2)
         rest(session)
-        assert model.notes[done] == {60}
+        assert model.notes[done] == frozenset({60})
         assert set(model.notes[done + 1 :]) == {frozenset()}
 
 
@@ -170,6 +170,42 @@ def test_a_transport_that_stands_or_has_no_tempo_gives_no_clock() -> None:
                 reader.render(reader.block / reader.rate)
             assert session.status()["transport"]["rolling"] == rolling
         assert set(model.clocks) == {None}
+
+
+def test_a_message_before_a_bounce_sets_the_beat_of_its_first_frame() -> None:
+    model = Listening()
+    with playing(model) as (session, name), Reader(name, freewheel=False) as reader:
+        reader.wait_until_engine_is_ready()
+        reader.render(0.5, paced=True)
+        takes = []
+        for _ in range(2):
+            reader.segment.arm(False)
+            reader.render(0.05)
+            reader.segment.freewheel(True)
+            reader.segment._store("freewheel", 1)
+            rest(session)
+            done = len(model.clocks)
+            session.set_transport(97.0, 1.5, 4, True)
+            session.reset(1, epoch=True)
+            rest(session)
+            reader.segment.arm(True)
+            for number in range(300):
+                transport(reader, 97.0, 1.5 + number * reader.block / reader.rate * 97.0 / 60)
+                reader.render(reader.block / reader.rate)
+            rest(session)
+            takes.append([clock.beat for clock in model.clocks[done:] if clock is not None])
+            assert len(takes[-1]) == len(model.clocks) - done
+            reader.segment.freewheel(False)
+        expected = [(1.5 + step * 0.04 * 97.0 / 60) % 4 for step in range(len(takes[0]))]
+        assert takes[0] == takes[1]
+        assert takes[0] == pytest.approx(expected, abs=1e-3)
+        transport(reader, 97.0, 0.0, rolling=False)  # a studio that tells a tempo and stands: the message is over
+        reader.render(0.5, paced=True)
+        done = len(model.clocks)
+        for _ in range(40):
+            transport(reader, 97.0, 0.0, rolling=False)
+            reader.render(reader.block / reader.rate, paced=True)
+        assert model.clocks[-1] is None
 
 
 def test_a_message_sets_the_bar_where_the_segment_has_none() -> None:
