@@ -34,7 +34,8 @@ from rich.table import Table
 from studio import Observer, Process, Studio, wait_until
 
 from jackdaw.dsp import histogram_bounds
-from jackdaw.engine.control import ControlClient, ControlError
+from jackdaw.engine.protocol.client import ControlClient
+from jackdaw.engine.protocol.messages import ControlError
 
 __all__ = ["main"]
 
@@ -101,7 +102,7 @@ def _heard(folder: Path, model: str) -> dict[str, float]:
         room.start_bridge("--no-connect")
         room.wait_for_sound()
         time.sleep(2.0)
-        with contextlib.closing(ControlClient(room.session)) as control:
+        with contextlib.closing(ControlClient(room.session, room.session)) as control:
             rtf = control.status()["rtf"]
             starts = np.cumsum(generator.integers(round(0.7 * _RATE), round(0.9 * _RATE), _BURSTS))
             tone = 0.1 * np.sin(2.0 * np.pi * _TONE_HZ / _RATE * np.arange(int(starts[-1]) + _RATE))

@@ -1,15 +1,24 @@
-"""The knobs of one session: values in users' units, and what they mean for a step."""
+"""The knobs of one session: values in users' units, and what they mean for a step.
 
-from collections.abc import Mapping
+:class:`Knobs` belongs to all threads: whoever turns one exchanges the whole setting at once, so that a step never sees
+half of a change. :class:`Steering` belongs to the thread that steps the model, looks at the setting once a step, and
+spreads what would be heard as a jump: the volume over 20 ms, the prompts' weights over 100 ms.
+"""
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from jackdaw.engine.models.contract import Audio, Controls, Style
+from jackdaw.engine.models.contract import Audio, Clock, Controls, StreamSpec, Style
 from jackdaw.engine.parameters import PARAMETERS, check_value, defaults
+from jackdaw.engine.prompts import blend
 
-__all__ = ["Knobs", "linear"]
+__all__ = ["Knobs", "Setting", "Steering", "linear"]
 
-_RAMP_S = 0.020
+_VOLUME_S = 0.020
+_WEIGHTS_S = 0.100
 
 
 def linear(decibels: float, silence: float) -> float:
@@ -17,18 +26,41 @@ def linear(decibels: float, silence: float) -> float:
     return 0.0 if decibels <= silence else float(10.0 ** (decibels / 20.0))
 
 
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """All that steers a session at one time.
+
+    Parameters
+    ----------
+    values
+        Every parameter, in users' units.
+    styles
+        The prompts' embeddings; style i has the weight ``weight_<i+1>``.
+    """
+
+    values: Mapping[str, float]
+    styles: tuple[Style, ...] = ()
+
+
 class Knobs:
-    """Values by name. :meth:`check` and :meth:`values` on any thread, the rest on the engine's.
+    """The setting of one session; any thread.
 
     Parameters
     ----------
     values
         To start with; the others are at their defaults.
+    styles
+        Of prompts to start with.
+
+    Raises
+    ------
+    ValueError
+        If a name or value is wrong.
     """
 
-    def __init__(self, values: Mapping[str, float] | None = None) -> None:
-        self._values = defaults() | self.check(values or {})
-        self._gain = self._volume()
+    def __init__(self, values: Mapping[str, float] | None = None, styles: Sequence[Style] = ()) -> None:
+        self._lock = threading.Lock()
+        self._now = Setting(defaults() | self.check(values or {}), tuple(styles))
 
     @staticmethod
     def check(values: Mapping[str, float]) -> dict[str, float]:
@@ -41,37 +73,95 @@ class Knobs:
         """
         return {name: check_value(name, value) for name, value in values.items()}
 
-    def apply(self, checked: Mapping[str, float]) -> None:
-        """Turn knobs to values that :meth:`check` returned."""
-        self._values = {**self._values, **checked}
+    def turn(self, values: Mapping[str, float], styles: Sequence[Style] | None = None) -> dict[str, float]:
+        """Change values, all or none, and styles if they are given; return all values."""
+        checked = self.check(values)
+        with self._lock:
+            now = self._now
+            self._now = Setting({**now.values, **checked}, now.styles if styles is None else tuple(styles))
+            return dict(self._now.values)
 
-    def values(self) -> dict[str, float]:
-        """Return all values, in users' units."""
-        return dict(self._values)
+    @property
+    def now(self) -> Setting:
+        """The present setting."""
+        return self._now
 
-    def controls(self, style: Style | None) -> Controls:
-        """Return what steers the next step."""
-        values = self._values
+
+class Steering:
+    """What the knobs mean, step by step; one thread.
+
+    Parameters
+    ----------
+    knobs
+        Looked at once a step.
+    spec
+        Of the model.
+    """
+
+    def __init__(self, knobs: Knobs, spec: StreamSpec) -> None:
+        self._knobs = knobs
+        self._spec = spec
+        self._setting = knobs.now
+        self._weights: tuple[float, ...] = ()
+        self._style: Style | None = None
+        self._gain = 0.0
+        self.settle()
+
+    def settle(self) -> None:
+        """Let everything be at once as the knobs say: nothing glides from what was before."""
+        self._setting = self._knobs.now
+        self._aim(self._wanted())
+        self._gain = self._volume()
+
+    def controls(self, clock: Clock | None = None, notes: frozenset[int] | None = None) -> Controls:
+        """Return what steers the next step, and go on by a step."""
+        before, self._setting = self._setting, self._knobs.now
+        wanted = self._wanted()
+        if before.styles is not self._setting.styles:
+            self._aim(wanted)
+        elif wanted != self._weights:
+            most = self._spec.step_seconds / _WEIGHTS_S
+            pairs = zip(self._weights, wanted, strict=True)
+            self._aim(tuple(now + max(-most, min(most, then - now)) for now, then in pairs))
+        values = self._setting.values
         return Controls(
-            style=style,
+            style=self._style,
             temperature=values["temperature"],
             top_k=int(values["top_k"]),
             guidance=values["guidance"],
             hear=values["hear"] >= 0.5,
             input_gain=linear(values["input_gain"], PARAMETERS["input_gain"].minimum),
             feedback=values["feedback"],
+            clock=clock,
+            notes=notes,
         )
 
-    def with_volume(self, audio: Audio, rate: int) -> Audio:
-        """Return audio at the volume's level; a change is spread over 20 ms. At 0 dB the samples stay as they are."""
+    def with_volume(self, audio: Audio) -> Audio:
+        """Return a step's audio at the volume's level; a change takes 20 ms. At 0 dB samples stay as they are."""
         before, after = self._gain, self._volume()
         self._gain = after
         if before == after == 1.0:
             return audio
         gain = np.full((len(audio), 1), after, np.float32)
-        count = min(round(_RAMP_S * rate), len(audio))
+        count = min(round(_VOLUME_S * self._spec.sample_rate), len(audio))
         gain[:count, 0] = before + (after - before) * (np.arange(count) + 1.0) / max(count, 1)
         return audio * gain
 
+    def _wanted(self) -> tuple[float, ...]:
+        values = self._setting.values
+        return tuple(values[f"weight_{number}"] for number in range(1, len(self._setting.styles) + 1))
+
+    def _aim(self, weights: tuple[float, ...]) -> None:
+        self._weights = weights
+        if not any(weights):
+            self._style = None
+            return
+        try:
+            self._style = blend(self._setting.styles, weights)
+        except ValueError:
+            # opposite styles cancel at one point of a glide: the style of the step before goes on
+            if self._style is None:
+                self._style = self._setting.styles[int(np.argmax(weights))]
+
     def _volume(self) -> float:
-        return linear(self._values["volume"], PARAMETERS["volume"].minimum)
+        return linear(self._setting.values["volume"], PARAMETERS["volume"].minimum)

@@ -37,7 +37,7 @@ class Observation:
     now
         Monotonic seconds.
     p99
-        99th percentile of the step time, seconds; 0 if unknown.
+        99th percentile of the step time, seconds, the wait for the device's other sessions included; 0 if unknown.
     underruns
         Times the ring ran dry so far.
     rate, period

@@ -1,4 +1,4 @@
-"""What a session tells about itself. The engine thread notes, any thread reads; references are exchanged whole."""
+"""What a session tells about itself. The device thread notes, any thread reads; references are exchanged whole."""
 
 import time
 from collections.abc import Sequence
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Report"]
 
 _UNDERRUN_GRACE_S = 1.0
+_ANY_RATE = 48000
 
 
 class Report:
@@ -26,23 +27,19 @@ class Report:
     ----------
     writer
         The engine's side of the segment.
-    spec
-        Of the model.
     times
         Of its steps.
     """
 
-    def __init__(self, writer: "SegmentWriter", spec: StreamSpec, times: StepTimes) -> None:
+    def __init__(self, writer: "SegmentWriter", times: StepTimes) -> None:
         self._writer = writer
-        self._spec = spec
         self._times = times
         self._first_sound: tuple[int, float] | None = None
         self._underruns_at_start: int | None = None
         self._heard: dict[str, Any] = {"frame": 0, "ns": 0, "tokens": []}
 
-    def note_heard(self, codes: NDArray[np.int32]) -> None:
-        """Note the codes of the newest frame that the model was told was played, shape (levels,)."""
-        frame = self._times.count * self._spec.frames_per_step
+    def note_heard(self, codes: NDArray[np.int32], frame: int) -> None:
+        """Note the codes of the newest frame that the model was told was played, shape (levels,), and its number."""
         self._heard = {"frame": frame, "ns": time.monotonic_ns(), "tokens": [int(code) for code in codes]}
 
     def watch(self, stream: Stream) -> bool:
@@ -58,19 +55,18 @@ class Report:
             self._underruns_at_start = self._writer.counters.underruns
         return False
 
-    def status(self, stream: Stream | None, floor_s: float) -> dict[str, Any]:
-        """Return what a user wants to see; numbers in the units that their names say."""
-        writer, spec = self._writer, self._spec
+    def status(self, spec: StreamSpec | None, stream: Stream | None, floor_s: float) -> dict[str, Any]:
+        """Return what a user wants to see; numbers in the units that their names say. `spec` is None while loading."""
+        writer = self._writer
         p50, p95, p99 = self._times.quantiles()
         counters, first, before = writer.counters, self._first_sound, self._underruns_at_start
-        rate = stream.rate if stream else spec.sample_rate
+        rate = stream.rate if stream else writer.reader_rate or (spec.sample_rate if spec else _ANY_RATE)
         loop = stream.loop_latency if stream else 0
         return {
-            "model": spec.name,
             "rate": rate,
             "steps": self._times.count,
             "step_ms": {"p50": p50 * 1e3, "p95": p95 * 1e3, "p99": p99 * 1e3},
-            "rtf": spec.step_seconds / p50 if p50 else 0.0,
+            "rtf": spec.step_seconds / p50 if spec and p50 else 0.0,
             "fill_ms": writer.fill / rate * 1e3,
             "target": stream.pace.target if stream else 0,
             "target_ms": (stream.pace.target / rate if stream else floor_s) * 1e3,
@@ -82,7 +78,7 @@ class Report:
             "xruns_ours": counters.late_callbacks,
             "overruns": counters.overruns,
             "dropped_frames": counters.dropped_frames,
-            "reader_alive": stream is not None and writer.reader_alive,
+            "reader_alive": (spec is None or stream is not None) and writer.reader_alive,
             "armed": writer.armed,
             "played_s": writer.out_read / rate,
             "levels": {"out": _decibels(counters.hold_out), "in": _decibels(counters.hold_in)},

@@ -10,6 +10,9 @@ aligned     Step k, whose sound is output [E + kN, E + (k+1)N), hears what was c
             is put in, and L stays. Input that the reader could not store is silence, too.
 newest      The frames captured last, in one piece while the engine keeps up; after a stall all but the newest step is
             skipped.
+
+Until the reader has played of an epoch, and while it freewheels, hearing is aligned whatever was asked for, and the
+pace stays as it is: which step hears what then depends on frames alone, and not on when a thread got its turn.
 """
 
 import math
@@ -62,7 +65,7 @@ class Stream:
     floor_s, ceiling_s
         Least and most music kept ready, seconds.
     now, p99
-        For the first pace: monotonic seconds, and the p99 of the step time in seconds.
+        For the first pace: monotonic seconds, and the p99 of the step time in seconds (0: as if steps took no time).
     """
 
     def __init__(
@@ -89,6 +92,7 @@ class Stream:
         self._to_model = StreamResampler(self.rate, spec.sample_rate, spec.channels)
         self._to_ring = StreamResampler(spec.sample_rate, self.rate, spec.channels)
         self._pushed = 0
+        self._made = 0
         self._overruns = writer.counters.overruns
         self._waiting = np.zeros((0, spec.channels), np.float32)
         self._step_frames = math.ceil(spec.step_samples * self.rate / spec.sample_rate)
@@ -117,8 +121,34 @@ class Stream:
         """Frames from an instant of the input to its answer, the model's own look-ahead included."""
         return self.pace.loop + math.ceil(self._spec.look_ahead * self.rate / self._spec.sample_rate)
 
+    @property
+    def position(self) -> int:
+        """The output frame at which the first sample of the next step lies."""
+        return self.start + round(self._made * self.rate / self._spec.sample_rate)
+
+    @property
+    def is_first_fill(self) -> bool:
+        """Whether the next step is one of those that are made before anything need be played."""
+        return self.position - self.start <= self.pace.target
+
+    @property
+    def left(self) -> float:
+        """Seconds of this epoch's music that wait to be played."""
+        return (self._writer.out_write - max(self._writer.out_read, self.start)) / self.rate
+
+    @property
+    def lateness(self) -> float:
+        """Seconds by which the ring has fallen below the target; less a period, which is how it falls."""
+        return max(0.0, (self.pace.target - self._period) / self.rate - self.left)
+
+    @property
+    def _is_played(self) -> bool:
+        return self._writer.out_read > self.start
+
     def adapt(self, now: float, p99: float) -> bool:
         """Let the pace follow what was observed; return whether it changed."""
+        if self._writer.freewheeling or not self._is_played:
+            return False
         before = self.pace
         self.pace = adapt(before, self._observation(now, p99))
         return self.pace.loop != before.loop
@@ -129,6 +159,8 @@ class Stream:
         ahead = self._writer.out_write - max(self._writer.out_read, self.start) - self.pace.target
         if ahead > 0:
             return ahead / self.rate
+        if self._writer.space < self._step_frames + self._delay:  # full of music that nobody will play
+            return self._period / self.rate
         self._forget_what_lies_before_a_gap()
         late = max(2 * self._period, round(_LATE_S * self.rate))
         if self._collect() or -ahead > late:
@@ -146,6 +178,7 @@ class Stream:
 
     def play(self, audio: Audio) -> None:
         """Append what a step made, shape (samples, channels) at the model's rate."""
+        self._made += len(audio)
         self._writer.write(np.ascontiguousarray(self._to_ring.process(audio), np.float32))
 
     def _forget_what_lies_before_a_gap(self) -> None:
@@ -164,7 +197,7 @@ class Stream:
 
     def _collect(self) -> bool:
         """Take from the input ring what the next step needs; return whether it is all there."""
-        aligned = self._hear == "aligned" or self._writer.freewheeling
+        aligned = self._hear == "aligned" or self._writer.freewheeling or not self._is_played
         while (missing := self._spec.step_samples - len(self._waiting)) > 0:
             wanted = math.ceil(missing * self.rate / self._spec.sample_rate)
             silent, available = self._seek_aligned(wanted) if aligned else self._seek_newest(wanted)

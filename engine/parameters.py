@@ -7,7 +7,10 @@ of its own.
 import math
 from dataclasses import dataclass
 
-__all__ = ["PARAMETERS", "Parameter", "check_value", "defaults"]
+__all__ = ["MAX_PROMPTS", "PARAMETERS", "Parameter", "check_value", "defaults"]
+
+MAX_PROMPTS = 6
+"""Prompts of one session; prompt i has the parameter ``weight_i``, from 1."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +94,16 @@ PARAMETERS: dict[str, Parameter] = {
             default=0.0,
             unit="dB",
             help="output level; -60 is silence",
+        ),
+        *(
+            Parameter(
+                name=f"weight_{number}",
+                minimum=0.0,
+                maximum=1.0,
+                default=1.0,
+                help=f"weight of prompt {number}; only proportions matter",
+            )
+            for number in range(1, MAX_PROMPTS + 1)
         ),
     )
 }

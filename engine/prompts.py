@@ -4,18 +4,20 @@ A blend is the weighted mean of the prompts' embeddings, scaled to unit length, 
 unit sphere. (Scaling the weights to sum 1 and then taking a plain mean as well would divide twice.)
 """
 
+import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from jackdaw.audio import Waveform
 from jackdaw.engine.models.contract import Model, Style
+from jackdaw.engine.parameters import MAX_PROMPTS
 
-__all__ = ["MAX_PROMPTS", "Prompt", "Prompts", "blend", "parse_prompt"]
+__all__ = ["MAX_PROMPTS", "Embedder", "Prompt", "blend", "parse_prompt", "scaled", "style_of"]
 
-MAX_PROMPTS = 16
 _MAX_TEXT = 1000
 _MAX_WEIGHT = 1000.0
 _LONGEST_S = 60.0
@@ -23,36 +25,52 @@ _LONGEST_S = 60.0
 
 @dataclass(frozen=True, kw_only=True)
 class Prompt:
-    """One prompt.
+    """One prompt: exactly one of `text`, `audio` and `samples`.
 
     Parameters
     ----------
     text
-        The style in words; or None.
+        The style in words.
     audio
-        Path of an audio file with the style (its first minute counts); or None. Exactly one of the two is given.
+        Path of an audio file with the style; its first minute counts.
+    samples, rate
+        Audio itself, float32, shape (n, channels) with 1 or 2 channels, and its sample rate in Hz; the first minute
+        counts.
     weight
         0 .. 1000; only proportions matter.
+    name
+        What a user calls it; the text or the path if empty.
+    embedding, model_hash
+        The style that the prompt was embedded as, float32, shape (style_size,), and the hash of the model that did it;
+        None if it is not embedded yet.
     """
 
     text: str | None = None
     audio: str | None = None
+    samples: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
+    rate: int | None = None
     weight: float = 1.0
+    name: str = ""
+    embedding: Style | None = field(default=None, compare=False, repr=False)
+    model_hash: str | None = None
 
     def __post_init__(self) -> None:
-        if (self.text is None) == (self.audio is None):
-            raise ValueError("a prompt is either a text or an audio file; give one of them")
+        if sum(source is not None for source in (self.text, self.audio, self.samples)) != 1:
+            raise ValueError("a prompt is either a text, an audio file or samples; give one of them")
         if self.text is not None and not self.text.strip():
             raise ValueError("a prompt is empty; say a style in words, e.g. slow blues")
         if self.text is not None and len(self.text) > _MAX_TEXT:
             raise ValueError(f"a prompt has {len(self.text)} characters; give at most {_MAX_TEXT}")
+        if not self.name:
+            object.__setattr__(self, "name", self.text or self.audio or "samples")
+        if self.samples is not None and (np.ndim(self.samples) != 2 or np.shape(self.samples)[1] not in (1, 2)):
+            raise ValueError(
+                f"samples of prompt {self.name!r} have shape {np.shape(self.samples)}; give (n, 1) or (n, 2)"
+            )
+        if (self.samples is None) != (self.rate is None):
+            raise ValueError(f"prompt {self.name!r}: samples come with their rate, and only they do")
         if not 0.0 <= self.weight <= _MAX_WEIGHT:
             raise ValueError(f"weight of prompt {self.name!r} is {self.weight}; give a number from 0 to 1000")
-
-    @property
-    def name(self) -> str:
-        """What a user calls it: the text, or the path."""
-        return self.text if self.text is not None else str(self.audio)
 
 
 def parse_prompt(argument: str, *, audio: bool = False) -> Prompt:
@@ -73,8 +91,14 @@ def parse_prompt(argument: str, *, audio: bool = False) -> Prompt:
     return Prompt(audio=name, weight=weight) if audio else Prompt(text=name, weight=weight)
 
 
+def scaled(prompts: Sequence[Prompt]) -> list[Prompt]:
+    """Return prompts whose weights are at most 1: if one is above, all are divided by the largest."""
+    largest = max((prompt.weight for prompt in prompts), default=0.0)
+    return [replace(prompt, weight=prompt.weight / largest) if largest > 1.0 else prompt for prompt in prompts]
+
+
 def blend(styles: Sequence[Style], weights: Sequence[float]) -> Style:
-    """Return the weighted mean of styles, at unit length.
+    """Return the weighted mean of styles, at unit length; one style with weight stays as it is.
 
     Parameters
     ----------
@@ -93,6 +117,8 @@ def blend(styles: Sequence[Style], weights: Sequence[float]) -> Style:
     scale = np.asarray(weights, np.float64)
     if not np.all(np.isfinite(scale)) or np.any(scale < 0) or scale.sum() <= 0:
         raise ValueError(f"weights are {list(weights)}: give numbers >= 0, at least one above 0")
+    if np.count_nonzero(scale) == 1:
+        return styles[int(np.argmax(scale))]
     mean = (scale / scale.sum()) @ np.stack([np.asarray(style, np.float64) for style in styles])
     length = float(np.linalg.norm(mean))
     if length < 1e-6:
@@ -100,15 +126,39 @@ def blend(styles: Sequence[Style], weights: Sequence[float]) -> Style:
     return np.asarray(mean / length, np.float32)
 
 
-class Prompts:
-    """Embeds prompts for one model and remembers the embeddings. One thread at a time."""
+def style_of(prompts: Sequence[Prompt]) -> Style | None:
+    """Return the blend of embedded prompts; None, the model is free, if there are none or none has weight.
 
-    def __init__(self, model: Model) -> None:
+    Raises
+    ------
+    ValueError
+        If they cancel each other.
+    """
+    active = [(prompt.embedding, prompt.weight) for prompt in prompts if prompt.embedding is not None]
+    if not any(weight > 0 for _, weight in active):
+        return None
+    return blend([style for style, _ in active], [weight for _, weight in active])
+
+
+class Embedder:
+    """Embeds prompts for one model and remembers the embeddings. Any thread; it takes as long as the model takes.
+
+    Parameters
+    ----------
+    model
+        Whose styles.
+    model_hash
+        Of its weights: an embedding that comes with this hash is used as it is.
+    """
+
+    def __init__(self, model: Model, model_hash: str = "") -> None:
         self._model = model
+        self._hash = model_hash
+        self._lock = threading.Lock()
         self._known: dict[tuple[str, float], Style] = {}
 
-    def style(self, prompts: Sequence[Prompt]) -> Style | None:
-        """Return the blend of prompts, or None if there are none (or none with weight): the model is free.
+    def embed(self, prompts: Sequence[Prompt]) -> list[Prompt]:
+        """Return the prompts with embeddings (None for a model without styles).
 
         Raises
         ------
@@ -120,31 +170,44 @@ class Prompts:
         if len(prompts) > MAX_PROMPTS:
             raise ValueError(f"{len(prompts)} prompts; give at most {MAX_PROMPTS}")
         if self._model.spec.style_size == 0:
-            return None
-        active = [prompt for prompt in prompts if prompt.weight > 0]
-        if not active:
-            return None
-        return blend([self._embedded(prompt) for prompt in active], [prompt.weight for prompt in active])
+            return [replace(prompt, embedding=None, model_hash=None) for prompt in prompts]
+        styles = [self._style(prompt) for prompt in prompts]
+        return [
+            replace(prompt, embedding=style, model_hash=self._hash)
+            for prompt, style in zip(prompts, styles, strict=True)
+        ]
 
-    def _embedded(self, prompt: Prompt) -> Style:
+    def _style(self, prompt: Prompt) -> Style:
+        if prompt.embedding is not None and prompt.model_hash == self._hash:
+            return self._checked(prompt.name, prompt.embedding)
+        if prompt.samples is not None:
+            return self._model.embed(self._fitted(Waveform(prompt.samples, int(prompt.rate or 0)).cut(0.0, _LONGEST_S)))
         if prompt.audio is not None:
             path = Path(prompt.audio)
             key = (str(path.resolve()), path.stat().st_mtime)
         else:
-            key = ("text:" + prompt.name.strip(), 0.0)
-        if key not in self._known:
-            if len(self._known) >= 4 * MAX_PROMPTS:
-                self._known.pop(next(iter(self._known)))
-            self._known[key] = self._model.embed(self._source(prompt))
-        return self._known[key]
+            key = ("text:" + str(prompt.text).strip(), 0.0)
+        with self._lock:
+            known = self._known.get(key)
+        if known is None:
+            known = self._model.embed(
+                str(prompt.text)
+                if prompt.audio is None
+                else self._fitted(Waveform.from_file(prompt.audio, longest=_LONGEST_S))
+            )
+            with self._lock:
+                if len(self._known) >= 8 * MAX_PROMPTS:
+                    self._known.pop(next(iter(self._known)))
+                self._known[key] = known
+        return known
 
-    def _source(self, prompt: Prompt) -> "str | np.ndarray[tuple[int, ...], np.dtype[np.float32]]":
-        if prompt.text is not None:
-            return prompt.text
+    def _checked(self, name: str, embedding: Style) -> Style:
+        size = self._model.spec.style_size
+        style = np.asarray(embedding, np.float32)
+        if style.shape != (size,) or not np.all(np.isfinite(style)) or not 0.99 < np.linalg.norm(style) < 1.01:
+            raise ValueError(f"the embedding of prompt {name!r} is not {size} numbers of unit length; leave it out")
+        return style
+
+    def _fitted(self, wave: Waveform) -> NDArray[np.float32]:
         spec = self._model.spec
-        wave = (
-            Waveform.from_file(str(prompt.audio), longest=_LONGEST_S)
-            .resample(spec.sample_rate)
-            .with_channels(spec.channels)
-        )
-        return wave.samples
+        return wave.resample(spec.sample_rate).with_channels(spec.channels).samples

@@ -14,9 +14,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from jackdaw.audio import Waveform, write_file
-from jackdaw.engine._knobs import Knobs
+from jackdaw.engine._knobs import Knobs, Steering
 from jackdaw.engine.models.contract import Audio, Model, Style
-from jackdaw.engine.prompts import Prompt, Prompts
+from jackdaw.engine.prompts import Embedder, Prompt, style_of
 from jackdaw.engine.weights.registry import load_model
 
 __all__ = ["Rendered", "render", "render_file"]
@@ -70,15 +70,15 @@ def render(
     ValueError
         If a knob's value is wrong.
     """
-    spec, knobs = model.spec, Knobs(parameters)
-    controls = knobs.controls(style)
+    spec = model.spec
+    steering = Steering(Knobs(parameters, () if style is None else (style,)), spec)
     state = model.init(seed)
     skip, left, at = spec.look_ahead, samples, 0
     while left > 0:
         now = None if heard is None else _slice(heard, at - spec.step_samples, spec.step_samples)
-        state, audio = model.step(state, controls, now)
+        state, audio = model.step(state, steering.controls(), now)
         at += spec.step_samples
-        piece = knobs.with_volume(audio, spec.sample_rate)[skip : skip + left]
+        piece = steering.with_volume(audio)[skip : skip + left]
         skip = max(0, skip - spec.step_samples)
         left -= len(piece)
         if len(piece):
@@ -138,7 +138,7 @@ def render_file(
     player = load_model(model)
     given = [Prompt(text=text, weight=weight) for text, weight in prompts]
     given += [Prompt(audio=name, weight=weight) for name, weight in audio_prompts]
-    style = Prompts(player).style(given)
+    style = style_of(Embedder(player).embed(given))
     rate, channels = player.spec.sample_rate, player.spec.channels
     sound = None
     if heard is not None:

@@ -1,48 +1,31 @@
-"""A live session: one model playing into one segment, on a thread of its own.
+"""A live session: one model playing into one segment, as clients see it.
 
-Threads and who owns what:
-
-engine thread   owns the model's state, the controls and the writer's side of the segment: it alone steps the model,
-                reads the input ring and writes the output ring. It may block; the audio thread never waits for it.
-heartbeat       stamps the segment ten times a second, so that a long step does not look like a dead engine.
-any other       changes things by mail: :meth:`Session.set`, :meth:`Session.set_style`, :meth:`Session.reset` put a
-                letter into a queue, and the engine thread opens it at the start of its next step.
-                :meth:`Session.status` reads.
-
-A reader that attaches, attaches anew or changes its rate begins a new epoch with fresh resamplers; without a reader the
-session idles and the model's state rests.
+A host makes sessions (:class:`~jackdaw.engine.host.Host`). Everything here is for any thread: knobs, prompts and notes
+are exchanged at once and obeyed from the next step on; what touches the model's state is done by the device thread
+between two steps, and waited for (see :class:`~jackdaw.engine._player.Player`). Prompts are embedded on the caller's
+thread.
 """
 
 import threading
-import time
-from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from jackdaw.dsp import equal_power_ramp
+from jackdaw.engine._errors import HostError
 from jackdaw.engine._knobs import Knobs
-from jackdaw.engine._pacing import StepTimes
-from jackdaw.engine._report import Report
-from jackdaw.engine._stream import Stream
+from jackdaw.engine._player import Desk, Player
+from jackdaw.engine._recording import Recording
 from jackdaw.engine.log import Log
-from jackdaw.engine.models.contract import Audio, Controls, Model, Style
+from jackdaw.engine.models.contract import Model, StreamSpec
+from jackdaw.engine.parameters import MAX_PROMPTS
+from jackdaw.engine.prompts import Embedder, Prompt, scaled, style_of
+from jackdaw.engine.state import load_state, save_state
 
 if TYPE_CHECKING:
     from jackdaw.dsp import SegmentWriter
 
 __all__ = ["Options", "Session"]
-
-_IDLE_S = 0.01
-_POLL_S = 0.02
-_FREEWHEEL_POLL_S = 0.0005
-_HEARTBEAT_S = 0.1
-_ADAPT_S = 0.25
-_FADE_OUT_S = 0.05
-_RESET_FADE_S = 0.01
-_DRAIN_S = 3.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,281 +37,441 @@ class Options:
     seed
         Of the model; equal seed, equal music.
     floor_s, ceiling_s
-        Least and most music kept ready, seconds.
+        Least and most music kept ready, seconds: 0.02 to 2, and from there up to 10.
     hear
-        ``aligned`` (input to answer takes the same time always) or ``newest`` (as little as can be).
+        ``aligned`` (input to answer takes the same time always) or ``newest`` (as little as can be); None = as suits
+        the model.
     parameters
         Values of knobs, by name; the others start at their defaults.
-    style
-        The style to start with, or None.
+    prompts
+        To start with, at most 6.
+
+    Raises
+    ------
+    ValueError
+        If a value is out of range.
     """
 
     seed: int = 0
     floor_s: float = 0.2
     ceiling_s: float = 2.0
-    hear: str = "aligned"
+    hear: str | None = None
     parameters: Mapping[str, float] = field(default_factory=dict)
-    style: Style | None = None
+    prompts: Sequence[Prompt] = ()
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise ValueError(f"seed is {self.seed}; give a whole number from 0")
+        if not 0.02 <= self.floor_s <= 2.0 or not self.floor_s <= self.ceiling_s <= 10.0:
+            raise ValueError(
+                f"{self.floor_s:g} to {self.ceiling_s:g} s of music kept ready: give 0.02 to 2, and up to 10"
+            )
+        if self.hear not in (None, "aligned", "newest"):
+            raise ValueError(f"hear is {self.hear!r}; give 'aligned' or 'newest'")
+        if len(self.prompts) > MAX_PROMPTS:
+            raise ValueError(f"{len(self.prompts)} prompts; give at most {MAX_PROMPTS}")
 
 
 class Session:
-    """See the module.
+    """One session of a host; see the module.
 
     Parameters
     ----------
-    model
-        Whose steps are played.
+    name, model_name
+        Its name, and its model's.
     writer
         The engine's side of the segment; the session closes it.
     options
         How to play.
+    hear
+        What ``options.hear`` comes to.
     log
         Where events go.
     """
 
-    def __init__(self, model: Model, writer: "SegmentWriter", options: Options, log: Log | None = None) -> None:
-        self.model = model
+    def __init__(
+        self,
+        name: str,
+        model_name: str,
+        writer: "SegmentWriter",
+        options: Options,
+        *,
+        hear: str,
+        log: Log | None = None,
+    ) -> None:
+        self.name = name
+        self.model_name = model_name
+        self.model_hash: str | None = None
+        self.seed = options.seed
         self.options = options
-        self.error: BaseException | None = None
         self._writer = writer
         self._log = log
-        self._knobs = Knobs(options.parameters)
-        self._style = options.style
-        self._state: Any = None
-        self._stream: Stream | None = None
-        self._reader: tuple[int, int, int] | None = None
-        self._times = StepTimes()
-        self._report = Report(writer, model.spec, self._times)
-        self._letters: deque[Callable[[], None]] = deque()
-        self._stop = threading.Event()
-        self._ready = threading.Event()
-        self._closed = False
-        self._close_lock = threading.Lock()
-        self._adapted = 0.0
-        self._tail: Audio | None = None
-        self._engine = threading.Thread(target=self._run, name="engine", daemon=True)
-        self._pulse = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+        self._hear = hear
+        self._path = writer.path
+        self._desk = Desk(
+            writer,
+            Knobs(options.parameters),
+            hear=hear,
+            floor_s=options.floor_s,
+            ceiling_s=options.ceiling_s,
+            say=self.say,
+        )
+        self._embedder: Embedder | None = None
+        self._player: Player | None = None
+        self._prompts: list[Prompt] = []
+        self._failure: str | None = None
+        self._revision = 0
+        self._changing = threading.Lock()
+        self._closing = threading.Lock()
+        self._is_left = False
+        self._settled = threading.Event()
+        self._ended = threading.Event()
 
-    # ---- any thread ----------------------------------------------------------------------------------------
+    # ---- what it is ----------------------------------------------------------------------------------------
 
-    def start(self) -> None:
-        """Start the threads; the model is warmed up first, on the engine thread."""
-        self._engine.start()
-        self._pulse.start()
+    @property
+    def phase(self) -> str:
+        """``loading``, ``ready`` or ``failed``."""
+        if self.error_text is not None:
+            return "failed"
+        return "loading" if self._player is None else "ready"
+
+    @property
+    def error_text(self) -> str | None:
+        """Why the session failed, in words; None if it did not."""
+        player = self._player
+        if player is not None and player.error is not None:
+            return f"{self.model_name} broke down: {describe(player.error)}"
+        return self._failure
+
+    @property
+    def spec(self) -> StreamSpec | None:
+        """What the model makes and understands; None while it loads."""
+        return None if self._player is None else self._player.model.spec
+
+    @property
+    def segment_path(self) -> Path:
+        """Where the session's segment lies."""
+        return self._path
+
+    @property
+    def revision(self) -> int:
+        """How often the session was changed, by anyone."""
+        return self._revision
+
+    @property
+    def prompts(self) -> list[Prompt]:
+        """The prompts, embedded, with the weights that their parameters have now."""
+        values = self.values()
+        return [replace(p, weight=values[f"weight_{i}"]) for i, p in enumerate(self._prompts, start=1)]
+
+    def values(self) -> dict[str, float]:
+        """Return all parameters, in users' units."""
+        return dict(self._desk.knobs.now.values)
 
     def wait_until_ready(self, timeout: float | None = None) -> bool:
-        """Wait until the model is warmed up and plays as soon as there is a reader; return whether it is."""
-        return self._ready.wait(timeout)
+        """Wait while the model loads; return whether it is ready (False: it failed, or `timeout` seconds were over)."""
+        return self._settled.wait(timeout) and self.phase == "ready"
+
+    def status(self) -> dict[str, Any]:
+        """Return what a user wants to see, in any phase; numbers in the units that their names say.
+
+        Raises
+        ------
+        HostError
+            If the session has ended.
+        """
+        with self._closing:
+            if self._ended.is_set():
+                raise self._gone()
+            player, desk = self._player, self._desk
+            stream = None if player is None else player.stream
+            told = desk.report.status(self.spec, stream, self.options.floor_s)
+            recording = desk.recording
+            return {
+                "session": self.name,
+                "model": self.model_name,
+                "phase": self.phase,
+                "error": self.error_text,
+                "revision": self._revision,
+                **told,
+                "parameters": self.values(),
+                "prompts": [{"name": prompt.name, "weight": prompt.weight} for prompt in self.prompts],
+                "notes": sorted(desk.notes.held),
+                "transport": desk.time.status(told["rate"]),
+                "recording": None if recording is None else recording.status(),
+                "hear": self._hear,
+                "seed": self.seed,
+            }
+
+    # ---- what clients change -------------------------------------------------------------------------------
 
     def set(self, values: Mapping[str, float]) -> dict[str, float]:
-        """Change knobs; the next step obeys.
-
-        Returns
-        -------
-        dict
-            All values as they will be.
+        """Change parameters, all or none; the next step obeys. Return all of them.
 
         Raises
         ------
         ValueError
             If a name or value is wrong; nothing is changed then.
         """
-        checked = self._knobs.check(values)
-        self._letters.append(lambda: self._knobs.apply(checked))
-        return {**self._knobs.values(), **checked}
+        result = self._desk.knobs.turn(values)
+        self._changed()
+        return result
 
-    def set_style(self, style: Style | None) -> None:
-        """Change the style from the next step on; None sets the model free.
+    def set_prompts(self, prompts: Sequence[Prompt]) -> list[Prompt]:
+        """Replace the prompts, and set the parameters ``weight_1`` ... to their weights; return them embedded.
+
+        Weights above 1 are divided by the largest. Embedding may take a while; the music goes on meanwhile.
 
         Raises
         ------
         ValueError
-            If the style does not fit the model.
+            If a prompt cannot be embedded, they cancel each other, or there are more than 6.
+        OSError
+            If an audio file cannot be read.
+        HostError
+            If the model is loading or the session has failed. Nothing is changed after any of these.
         """
-        size = self.model.spec.style_size
-        if style is not None and np.shape(style) != (size,):
-            raise ValueError(f"style has shape {np.shape(style)}; {self.model.spec.name} takes ({size},)")
+        self._ready()
+        assert self._embedder is not None
+        with self._changing:
+            self._use(self._embedder.embed(scaled(prompts)))
+        return self.prompts
 
-        def change() -> None:
-            self._style = style
+    def reset(self, seed: int | None = None, *, epoch: bool = False) -> int:
+        """Forget what was played and start from a fresh state; return the number of the epoch, once that has happened.
 
-        self._letters.append(change)
+        Parameters
+        ----------
+        seed
+            Of the fresh state; None = the session's.
+        epoch
+            False: the next step crossfades from the old music. True: a new epoch begins. What the ring holds is not
+            played, the next frame that a reader gets is the first of the fresh stream; resamplers are fresh, parameters
+            are at once as they are set now, no note is held, and the pace is that of a quick model. Two epochs with
+            equal seed, parameters and input are equal bytes for a freewheeling reader.
 
-    def reset(self, seed: int | None = None) -> None:
-        """Forget what was played: the next step starts from a fresh state, crossfading from the old one."""
-        self._letters.append(lambda: self._start_over(self.options.seed if seed is None else seed))
+        Raises
+        ------
+        ValueError
+            If the seed is negative.
+        HostError
+            If the model is loading, or the session has failed or ends.
+        """
+        player = self._ready()
+        number = self.seed if seed is None else seed
+        if number < 0:
+            raise ValueError(f"seed is {number}; give a whole number from 0")
+        state = player.model.init(number)
+        result = player.ask(lambda: player.start_over(state, epoch=epoch))
+        self.say("reset", seed=number, epoch=result if epoch else None)
+        self._changed()
+        return result
 
-    def stop(self, timeout: float | None = None) -> bool:
-        """Fade out over 50 ms, let the ring play out, and leave the segment; return whether the thread has ended."""
-        self._stop.set()
-        if self._engine.ident is None:
-            self._closed = True
-            self._writer.close()
+    def play_notes(self, messages: Iterable[bytes]) -> frozenset[int]:
+        """Play MIDI messages; return the notes that are held then."""
+        held = self._desk.notes.play(messages)
+        self._changed()
+        return held
+
+    def set_transport(self, bpm: float, beat: float, beats_per_bar: int, rolling: bool) -> None:
+        """Tell the musical time now, for a client that does not write it into the segment; it runs on by itself.
+
+        Parameters
+        ----------
+        bpm
+            30 .. 300.
+        beat
+            Position in the bar, from 0.
+        beats_per_bar
+            2 .. 12.
+        rolling
+            Whether it moves.
+
+        Raises
+        ------
+        ValueError
+            If a value is out of range.
+        """
+        with self._closing:
+            if self._ended.is_set():
+                raise self._gone()
+            self._desk.time.tell(bpm, beat, beats_per_bar, rolling)
+        self._changed()
+
+    def save_state(self) -> bytes:
+        """Return the model's state between two steps; not prompts or parameters. A step is not waited for.
+
+        Raises
+        ------
+        HostError
+            If the model is loading or the session has failed.
+        """
+        return save_state(self._ready().state)  # a value, exchanged whole after each step
+
+    def restore_state(self, blob: bytes) -> None:
+        """Go on from a saved state, as if it had never stopped; crossfading, if something else is playing.
+
+        Raises
+        ------
+        ValueError
+            If the bytes are damaged or belong to another model; nothing is changed then.
+        HostError
+            If the model is loading, or the session has failed or ends.
+        """
+        player = self._ready()
+        state = load_state(blob, like=player.model.init(0))
+        player.ask(lambda: player.start_over(state, epoch=False))
+        self.say("state restored")
+        self._changed()
+
+    def record(self, path: str | Path | None) -> Path | None:
+        """Begin to record what the session makes, at the model's rate, to a FLAC file of 24 bits; None: end that.
+
+        Returns
+        -------
+        Path or None
+            The file that is begun or has ended; None if nothing was recorded.
+
+        Raises
+        ------
+        ValueError
+            If the name does not end in .flac, or a recording is going on already.
+        OSError
+            If the file is there already or cannot be written.
+        HostError
+            If the model is loading, or the session has failed or ended.
+        """
+        with self._changing:
+            now = self._desk.recording
+            if path is None:
+                self._desk.recording = None
+                result = None if now is None else now.close()
+            elif now is not None:
+                raise ValueError(f"a recording to {now.path} is going on; end that first")
+            else:
+                spec = self._ready().model.spec
+                if self._is_left:
+                    raise self._gone()
+                self._desk.recording = Recording(path, spec.sample_rate, spec.channels)
+                result = self._desk.recording.path
+        self._changed()
+        return result
+
+    # ---- the host's side -----------------------------------------------------------------------------------
+
+    def adopt(self, model: Model, model_hash: str, embedder: Embedder) -> Player | None:
+        """Take the model that was loaded (loader thread); return what the device steps, None if the session has ended.
+
+        Raises
+        ------
+        ValueError, OSError
+            If the prompts to start with cannot be embedded, or the model does not fit the segment.
+        """
+        with self._closing:
+            if self._is_left:
+                return None
+            channels = self._writer.channels
+        if model.spec.channels != channels:
+            raise ValueError(f"{self.model_name} has {model.spec.channels} channels, the segment has {channels}")
+        self.model_hash, self._embedder = model_hash, embedder
+        self._use(embedder.embed(scaled(self.options.prompts)), changed=False)
+        player = Player(model, model.init(self.seed), self._desk)
+        with self._closing:
+            if self._is_left:
+                return None
+            self._player = player
+        self._settled.set()
+        return player
+
+    def fail(self, error: BaseException) -> None:
+        """Be `failed`: the model could not be loaded."""
+        self._failure = describe(error)
+        self._settled.set()
+
+    def leave(self) -> None:
+        """Begin to end: fade out, if something plays."""
+        with self._closing:
+            self._is_left = True
+            player = self._player
+        if player is None:
+            self.end()
         else:
-            self._engine.join(timeout)
-            self._pulse.join(timeout)
-        return not self._engine.is_alive()
+            player.leave()
 
-    @property
-    def running(self) -> bool:
-        """Whether the engine thread lives."""
-        return self._engine.is_alive()
-
-    def status(self) -> dict[str, Any]:
-        """Return what a user wants to see; numbers in the units that their names say."""
-        with self._close_lock:
-            if self._closed:
-                raise RuntimeError("the session has ended")
-            told = self._report.status(self._stream, self.options.floor_s)
-        more = {"parameters": self._knobs.values(), "hear": self.options.hear, "seed": self.options.seed}
-        return {**told, **more}
-
-    # ---- heartbeat thread ----------------------------------------------------------------------------------
-
-    def _beat(self) -> None:
-        while self._engine.is_alive():
-            with self._close_lock:
-                if self._closed:
-                    return
-                self._writer.heartbeat()
-            time.sleep(_HEARTBEAT_S)
-
-    # ---- engine thread -------------------------------------------------------------------------------------
-
-    def _run(self) -> None:
-        try:
-            begun = time.monotonic()
-            self.model.warm_up()
-            self._state = self.model.init(self.options.seed)
-            self._say("ready", warm_up_s=round(time.monotonic() - begun, 3))
-            self._ready.set()
-            while not self._stop.is_set():
-                self._turn()
-            self._end_music()
-        except BaseException as error:
-            self.error = error
-            raise
-        finally:
-            with self._close_lock:
-                self._closed = True
+    def end(self) -> None:
+        """Leave the segment, and let a recording end. Device thread, or any once nothing steps the session."""
+        with self._closing:
+            if not self._ended.is_set():
+                if self._player is not None:
+                    self._player.close()
                 self._writer.publish(stopping=True)
                 self._writer.close()
+                if self._desk.recording is not None:
+                    self._desk.recording.end()
+                self._ended.set()
+        self._settled.set()
 
-    def _turn(self) -> None:
-        """Do what there is to do now: begin or end an epoch, make a step, or wait a little."""
-        reader = (self._writer.reader_instance, self._writer.reader_rate, self._writer.reader_block)
-        if reader[1] == 0 or not self._writer.reader_alive:
-            if self._reader is not None:
-                self._say("reader left")
-                self._reader, self._stream = None, None
-            self._open_letters()
-            self._stop.wait(_IDLE_S)
-            return
-        if self._stream is None or reader != self._reader:
-            self._stream = self._begin_epoch(reader)
-        wait = self._stream.due()
-        if wait > 0:
-            self._watch(self._stream)
-            self._stop.wait(_FREEWHEEL_POLL_S if self._writer.freewheeling else min(wait, _POLL_S))
-            return
-        audio = self._step(self._stream)
-        self._stream.play(audio)
-        self._tell(self._stream)
+    def wait_until_ended(self, timeout: float | None = None) -> bool:
+        """Wait until the segment is left and a recording is written; return whether it is."""
+        if not self._ended.wait(timeout):
+            return False
+        with self._changing:
+            recording, self._desk.recording = self._desk.recording, None
+        if recording is not None:
+            try:
+                recording.close()
+            except OSError as error:
+                self.say("recording failed", error=str(error))
+        return True
 
-    def _begin_epoch(self, reader: tuple[int, int, int]) -> Stream:
-        self._writer.reset()
-        stream = Stream(
-            self._writer,
-            self.model.spec,
-            rate=reader[1],
-            period=reader[2],
-            hear=self.options.hear,
-            floor_s=self.options.floor_s,
-            ceiling_s=self.options.ceiling_s,
-            now=time.monotonic(),
-            p99=self._times.quantiles()[2],
-        )
-        self._reader = reader
-        self._publish_pace(stream)
-        self._writer.publish(ring_rate=stream.rate)
-        self._say("reader attached", rate=stream.rate, period=reader[2])
-        return stream
+    def plays(self, player: Player) -> bool:
+        """Return whether this is the session's player."""
+        return self._player is player
 
-    def _publish_pace(self, stream: Stream) -> None:
-        pace = stream.pace
-        self._writer.publish(target=pace.target, limit=pace.limit, loop_latency=stream.loop_latency)
+    def beat(self) -> bool:
+        """Stamp the segment: the engine lives. Return whether a reader has it attached."""
+        with self._closing:
+            if self._ended.is_set():
+                return False
+            self._writer.heartbeat()
+            return self._writer.reader_alive
 
-    def _open_letters(self) -> None:
-        while self._letters:
-            self._letters.popleft()()
-
-    def _start_over(self, seed: int) -> None:
-        _, self._tail = self.model.step(self._state, self._controls(), None)
-        self._state = self.model.init(seed)
-        self._say("reset", seed=seed)
-
-    def _controls(self) -> Controls:
-        return self._knobs.controls(self._style)
-
-    def _step(self, stream: Stream) -> Audio:
-        """Make one step of audio, at the model's rate and with the volume applied."""
-        heard = stream.hear()
-        begun = time.perf_counter()
-        self._open_letters()
-        self._state, audio = self.model.step(self._state, self._controls(), heard)
-        self._times.add(time.perf_counter() - begun)
-        spec = self.model.spec
-        if self._tail is not None:
-            audio = self._after_reset(self._tail, audio)
-            self._tail = None
-        return self._knobs.with_volume(audio, spec.sample_rate)
-
-    def _after_reset(self, old: Audio, new: Audio) -> Audio:
-        """Crossfade from the old music to the new, once the new has sound: its look-ahead is silent."""
-        count = min(round(_RESET_FADE_S * self.model.spec.sample_rate), len(new))
-        start = min(self.model.spec.look_ahead, len(new) - count)
-        ramp = equal_power_ramp(count)[:, None]
-        joint = old[start : start + count] * ramp[::-1] + new[start : start + count] * ramp
-        return np.concatenate([old[:start], joint, new[start + count :]])
-
-    def _tell(self, stream: Stream) -> None:
-        """Publish what a step changed."""
-        context = getattr(self.model, "context", None)
-        if context is not None:
-            self._report.note_heard(context(self._state))
-        self._writer.publish(steps=self._times.count)
-        now = time.monotonic()
-        if now - self._adapted < _ADAPT_S:
-            return
-        self._adapted = now
-        p99 = self._times.quantiles()[2]
-        self._writer.publish(step_ns_p99=int(p99 * 1e9))
-        if stream.adapt(now, p99):
-            self._publish_pace(stream)
-            self._say("pace", target_ms=round(stream.pace.target / stream.rate * 1e3, 1), p99_ms=round(p99 * 1e3, 2))
-        self._watch(stream)
-
-    def _watch(self, stream: Stream) -> None:
-        if self._report.watch(stream):
-            self._say("first sound")
-
-    def _end_music(self) -> None:
-        """Append music that fades out, and wait until the ring has played out (or nobody plays it)."""
-        if self._stream is None or not self._writer.reader_alive:
-            return
-        spec = self.model.spec
-        fade = equal_power_ramp(round(_FADE_OUT_S * spec.sample_rate))[::-1]
-        steps = -(-len(fade) // spec.step_samples)
-        gains = np.pad(fade, (0, steps * spec.step_samples - len(fade)))[:, None]
-        for part in np.split(gains, steps):
-            self._stream.play(self._step(self._stream) * part)
-        self._writer.publish(stopping=True)
-        deadline = time.monotonic() + _DRAIN_S
-        while (
-            self._writer.fill > 0 and self._writer.armed and self._writer.reader_alive and time.monotonic() < deadline
-        ):
-            time.sleep(_IDLE_S)
-
-    def _say(self, event: str, **fields: Any) -> None:
+    def say(self, event: str, **fields: Any) -> None:
+        """Log an event of this session."""
         if self._log is not None:
-            self._log.info(event, **fields)
+            self._log.info(event, **{"session": self.name, **fields})
+
+    # ---- within --------------------------------------------------------------------------------------------
+
+    def _ready(self) -> Player:
+        if self._is_left:
+            raise self._gone()
+        if self.error_text is not None:
+            raise HostError(f"session {self.name!r} has failed: {self.error_text}; close it and open it anew", "failed")
+        if self._player is None:
+            raise HostError(f"session {self.name!r}: its model is still loading; try again", "loading")
+        return self._player
+
+    def _gone(self) -> HostError:
+        return HostError(f"session {self.name!r} has ended; `open` makes a new one", "no session")
+
+    def _use(self, prompts: list[Prompt], *, changed: bool = True) -> None:
+        """Exchange prompts, their embeddings and their weights at once."""
+        style_of(prompts)  # says no if they cancel
+        weights = {f"weight_{i}": prompt.weight for i, prompt in enumerate(prompts, start=1)}
+        styles = [prompt.embedding for prompt in prompts if prompt.embedding is not None]
+        self._desk.knobs.turn(weights, styles)
+        self._prompts = prompts
+        if changed:
+            self._changed()
+
+    def _changed(self) -> None:
+        with self._closing:
+            self._revision += 1
+
+
+def describe(error: BaseException) -> str:
+    """Return an error in words: its own, if it was written for users."""
+    told = isinstance(error, ValueError | OSError | RuntimeError) and str(error)
+    return str(error) if told else f"{type(error).__name__}: {error}"

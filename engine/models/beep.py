@@ -3,7 +3,8 @@
 Three variants, by name:
 
 ``beep``
-    a beep every half second, whose pitch follows the style, plus the echo of what is heard;
+    a beep every half second, whose pitch follows the style, plus the echo of what is heard; while MIDI notes are held,
+    the beeps have the pitch of the highest of them instead;
 ``beep-echo``
     the echo alone: silence in, silence out;
 ``beep-ramp``
@@ -47,8 +48,10 @@ def _codes(audio: Audio, frame_samples: int) -> NDArray[np.int32]:
     return np.clip(np.rint((decibels - _FLOOR_DB) / _CODE_DB), 0, _CODES - 1).astype(np.int32)
 
 
-def _pitch(style: Style | None) -> float:
-    """Return the beep's pitch in Hz: one of 24 semitones from A4, by the style."""
+def _pitch(style: Style | None, notes: frozenset[int] | None) -> float:
+    """Return the beep's pitch in Hz: that of the highest note, or one of 24 semitones from A4, by the style."""
+    if notes:
+        return float(440.0 * 2.0 ** ((max(notes) - 69) / 12.0))
     if style is None:
         return 440.0
     digest = hashlib.sha256(np.round(style, 4).astype("<f4").tobytes()).digest()
@@ -74,7 +77,9 @@ class Beep:
             codebook=_CODES,
             style_size=_STYLE_SIZE,
             controls=frozenset(
-                {"hear", "input_gain", "feedback"} | ({"style"} if variant == "beep" else set()) if echoes else ()
+                {"hear", "input_gain", "feedback"} | ({"style", "notes"} if variant == "beep" else set())
+                if echoes
+                else ()
             ),
             hears=echoes,
         )
@@ -105,7 +110,8 @@ class Beep:
         elif spec.name == "beep":
             within = (position + state["offset"]) % _BEEP_EVERY
             shape = np.where(within < _BEEP_LENGTH, np.sin(np.pi * within / _BEEP_LENGTH) ** 2, 0.0)
-            tone = _BEEP_LEVEL * shape * np.sin(2.0 * np.pi * _pitch(controls.style) / spec.sample_rate * within)
+            pitch = _pitch(controls.style, controls.notes)
+            tone = _BEEP_LEVEL * shape * np.sin(2.0 * np.pi * pitch / spec.sample_rate * within)
             audio += tone.astype(np.float32)[:, None]
         codes = state["heard"]
         if spec.hears:

@@ -119,6 +119,8 @@ class Controls:
         Linear gains, 0..4 and 0..1, of the input and of the model's own output in what it is told was played.
     clock, chord
         Musical time and harmony, for models that understand them.
+    notes
+        The MIDI notes held during the step, 0..127, for models that understand them.
     extra
         Controls that only one family knows, by name.
     """
@@ -132,6 +134,7 @@ class Controls:
     feedback: float = 1.0
     clock: Clock | None = None
     chord: Chord | None = None
+    notes: frozenset[int] | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def with_(self, **changes: Any) -> "Controls":

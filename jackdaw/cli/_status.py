@@ -5,7 +5,7 @@ import time
 from types import TracebackType
 from typing import Any
 
-__all__ = ["StatusLine", "summary"]
+__all__ = ["StatusLine", "summary", "text"]
 
 
 def _bar(level_db: float, width: int = 6) -> str:
@@ -14,7 +14,8 @@ def _bar(level_db: float, width: int = 6) -> str:
     return "#" * filled + "-" * (width - filled)
 
 
-def _text(status: dict[str, Any] | None, restarts: int) -> str:
+def text(status: dict[str, Any] | None, restarts: int = 0) -> str:
+    """Return the line that tells a status; None means that the engine does not answer."""
     if status is None:
         return "waiting for the engine ..."
     if not status["reader_alive"]:
@@ -47,12 +48,12 @@ class StatusLine:
 
     def show(self, status: dict[str, Any] | None, *, restarts: int = 0) -> None:
         """Show the newest status; None means that the engine does not answer."""
-        text = _text(status, restarts)
+        line = text(status, restarts)
         if self._live:
-            print("\r\x1b[2K" + text, end="", flush=True)
+            print("\r\x1b[2K" + line, end="", flush=True)
         elif time.monotonic() - self._last >= 10.0:
             self._last = time.monotonic()
-            print(text, flush=True)
+            print(line, flush=True)
 
 
 def summary(status: dict[str, Any], started: float, *, record: str | None) -> str:

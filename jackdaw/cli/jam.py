@@ -18,7 +18,8 @@ from jackdaw.cli._children import Child
 from jackdaw.cli._errors import UserError
 from jackdaw.cli._options import add_model_options, knobs, prompts
 from jackdaw.cli._status import StatusLine, summary
-from jackdaw.engine.control import ControlClient, ControlError
+from jackdaw.engine.protocol.client import ControlClient
+from jackdaw.engine.protocol.messages import ControlError
 
 __all__ = ["register"]
 
@@ -147,7 +148,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _ask(session: str) -> dict[str, object] | None:
     """Return the engine's status, or None while there is no engine to answer."""
     try:
-        with contextlib.closing(ControlClient(session, timeout=0.5)) as control:
+        with contextlib.closing(ControlClient(session, session, timeout=0.5)) as control:
             return control.status()
     except ControlError:
         return None

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from jackdaw.dsp import SegmentReader, SegmentWriter
+from jackdaw.dsp import SegmentReader
+from jackdaw.engine.host import Host
 from jackdaw.engine.models.contract import Audio, Model
 from jackdaw.engine.session import Options, Session
 
@@ -25,17 +26,32 @@ def wait_for(condition: Callable[[], bool], seconds: float = 20.0) -> None:
 
 
 @contextmanager
-def playing(model: Model, options: Options | None = None, name: str | None = None) -> Iterator[tuple[Session, str]]:
-    name = name or unique_name()
-    session = Session(model, SegmentWriter.open(name), options or Options())
-    session.start()
-    assert session.wait_until_ready(20.0)
+def hosting(*models: Model, capacity: int = 262144) -> Iterator[Host]:
+    """A host that knows these models, by the names in their specs; it must not break down."""
+    host = Host(load={model.spec.name: model for model in models}.__getitem__, capacity=capacity)
     try:
-        yield session, name
+        yield host
     finally:
-        session.stop()
-    if session.error is not None:
-        raise session.error
+        host.stop()
+    assert host.error is None
+
+
+def opened(host: Host, model: str, options: Options | None = None, name: str | None = None) -> Session:
+    """Open a session and wait until it is ready."""
+    session = host.open(name or unique_name(), model=model, options=options)
+    assert session.wait_until_ready(60.0), session.error_text
+    return session
+
+
+@contextmanager
+def playing(
+    model: Model, options: Options | None = None, name: str | None = None, *, capacity: int = 262144
+) -> Iterator[tuple[Session, str]]:
+    """A host with one session, which must not fail."""
+    with hosting(model, capacity=capacity) as host:
+        session = opened(host, model.spec.name, options, name)
+        yield session, session.name
+        assert session.error_text is None, session.error_text
 
 
 class Reader:

@@ -4,12 +4,11 @@ import time
 
 import numpy as np
 import pytest
-from players import Reader, band_limited_noise, delay_of, playing, unique_name, wait_for
+from players import Reader, band_limited_noise, delay_of, playing, wait_for
 
-from jackdaw.dsp import SegmentWriter
 from jackdaw.engine.models.beep import Beep
 from jackdaw.engine.models.contract import Audio, Controls
-from jackdaw.engine.session import Options, Session
+from jackdaw.engine.session import Options
 
 
 def error_db(heard: Audio, played: Audio, delay: int, start: int, count: int) -> float:
@@ -93,10 +92,7 @@ def test_nothing_older_than_the_limit_waits_in_the_ring() -> None:
 
 def test_after_a_stall_that_overran_the_input_nothing_old_is_heard() -> None:
     model = Stalling()
-    name = unique_name()
-    session = Session(model, SegmentWriter.open(name, capacity=32768), Options())
-    session.start()
-    with Reader(name, freewheel=False) as reader:
+    with playing(model, capacity=32768) as (_, name), Reader(name, freewheel=False) as reader:
         reader.wait_until_engine_is_ready()
         loud, quiet = band_limited_noise(48000), np.zeros((256, 2), np.float32)
         reader.render(1.0, loud, paced=True)
@@ -110,7 +106,6 @@ def test_after_a_stall_that_overran_the_input_nothing_old_is_heard() -> None:
         loop = reader.segment.loop_latency
         assert np.abs(played[-24000:] - heard[-24000 - loop : -loop]).max() == 0
         assert np.abs(played[mark - 4800 : mark + 4800]).max() == 0
-    session.stop()
 
 
 def test_newest_hears_what_was_played_last_after_a_stall() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from jackdaw.audio import Waveform
 from jackdaw.engine.models.beep import Beep
-from jackdaw.engine.prompts import MAX_PROMPTS, Prompt, Prompts, blend, parse_prompt
+from jackdaw.engine.prompts import MAX_PROMPTS, Embedder, Prompt, blend, parse_prompt, scaled, style_of
 
 
 def units(count: int, seed: int = 0) -> "list[np.ndarray[tuple[int, ...], np.dtype[np.float32]]]":
@@ -65,14 +65,44 @@ def test_bad_prompts_are_refused(argument: str) -> None:
 
 
 def test_prompts_without_weight_leave_the_model_free() -> None:
-    prompts = Prompts(Beep())
-    assert prompts.style([]) is None
-    assert prompts.style([Prompt(text="disco", weight=0.0)]) is None
-    assert prompts.style([Prompt(text="disco"), Prompt(text="rock", weight=0.0)]) == pytest.approx(
-        Beep().embed("disco")
-    )
+    embedder = Embedder(Beep())
+    assert style_of(embedder.embed([])) is None
+    assert style_of(embedder.embed([Prompt(text="disco", weight=0.0)])) is None
+    half = embedder.embed([Prompt(text="disco"), Prompt(text="rock", weight=0.0)])
+    assert style_of(half) == pytest.approx(Beep().embed("disco"))
     with pytest.raises(ValueError, match="at most"):
-        prompts.style([Prompt(text="disco")] * (MAX_PROMPTS + 1))
+        embedder.embed([Prompt(text="disco")] * (MAX_PROMPTS + 1))
+
+
+def test_weights_above_one_are_scaled_so_that_the_largest_is_one() -> None:
+    given = [Prompt(text="a", weight=4.0), Prompt(text="b", weight=1.0), Prompt(text="c", weight=0.0)]
+    assert [prompt.weight for prompt in scaled(given)] == [1.0, 0.25, 0.0]
+    assert scaled(given[1:]) == given[1:]
+
+
+def test_an_embedding_of_the_same_weights_is_used_and_of_others_is_not() -> None:
+    kept = Beep().embed("rock")
+    embedder = Embedder(Beep(), "1234")
+    same = embedder.embed([Prompt(text="disco", embedding=kept, model_hash="1234")])[0]
+    assert same.embedding is not None
+    assert np.array_equal(same.embedding, kept)
+    other = embedder.embed([Prompt(text="disco", embedding=kept, model_hash="5678")])[0]
+    assert other.embedding is not None
+    assert np.array_equal(other.embedding, Beep().embed("disco"))
+    assert other.model_hash == "1234"
+    with pytest.raises(ValueError, match="unit length"):
+        embedder.embed([Prompt(text="disco", embedding=kept[:3], model_hash="1234")])
+
+
+def test_samples_are_a_prompt_as_a_file_is() -> None:
+    sound = np.sin(np.arange(48000) / 9).astype(np.float32)[:, None]
+    prompt = Embedder(Beep()).embed([Prompt(samples=sound, rate=48000, name="hum")])[0]
+    assert prompt.name == "hum"
+    assert prompt.embedding is not None
+    assert np.array_equal(prompt.embedding, Beep().embed(np.repeat(sound, 2, axis=1)))
+    for wrong in ({"samples": sound}, {"samples": sound[:, 0], "rate": 48000}, {"text": "a", "audio": "b"}, {}):
+        with pytest.raises(ValueError, match="prompt"):
+            Prompt(**wrong)  # type: ignore[arg-type]
 
 
 def test_audio_prompts_are_read_at_the_rate_of_the_model(tmp_path: Path) -> None:
@@ -87,5 +117,5 @@ def test_audio_prompts_are_read_at_the_rate_of_the_model(tmp_path: Path) -> None
 
     Waveform(np.sin(np.arange(22050) / 9).astype(np.float32), 22050).write(tmp_path / "mono.flac")
     model = Measuring()
-    Prompts(model).style([Prompt(audio=str(tmp_path / "mono.flac"))])
+    Embedder(model).embed([Prompt(audio=str(tmp_path / "mono.flac"))])
     assert model.shape == (48000, 2)

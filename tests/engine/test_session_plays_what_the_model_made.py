@@ -1,8 +1,10 @@
 """What leaves the renderer is what the model made, in order, none lost and none doubled."""
 
+import threading
+
 import numpy as np
 import pytest
-from players import Reader, band_limited_noise, playing, wait_for
+from players import Reader, band_limited_noise, hosting, opened, playing, wait_for
 
 from jackdaw.engine.models.beep import Beep
 from jackdaw.engine.models.contract import Audio, Controls
@@ -137,15 +139,13 @@ def test_the_end_is_a_fade_and_no_underrun() -> None:
             state, audio = super().step(state, controls, heard)
             return state, np.full_like(audio, 0.5)
 
-    with playing(Steady("beep-echo")) as (session, name), Reader(name, freewheel=False) as reader:
+    with hosting(Steady("beep-echo")) as host, Reader(opened(host, "beep-echo").name, freewheel=False) as reader:
         reader.wait_until_engine_is_ready()
         reader.render(1.0, paced=True)
-        import threading
-
-        stopper = threading.Thread(target=session.stop)
-        stopper.start()
+        closer = threading.Thread(target=host.close, args=(reader.segment.name,))
+        closer.start()
         end = reader.render(1.0, paced=True)
-        stopper.join()
+        closer.join()
         assert end[-1, 0] == 0.0
         assert np.abs(np.diff(end[:, 0])).max() < 0.5 / 150  # the steepest of 50 ms and the last 5 ms
         assert reader.segment.counters.underruns == 0

@@ -1,0 +1,358 @@
+"""One session on the device thread: its model's state, its epoch, its end.
+
+The device thread (:mod:`jackdaw.engine.device`) owns everything here, and the writer's side of the segment with it: it
+asks :meth:`Player.look` when the next step is due, fetches what the step takes with :meth:`Player.begin` and hands back
+what it made with :meth:`Player.end`. Other threads put letters in (:meth:`Player.ask`), which are opened between steps.
+
+A reader that attaches, attaches anew or changes its rate begins a new epoch with fresh resamplers; without a reader the
+session idles and the model's state rests.
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jackdaw.dsp import equal_power_ramp
+from jackdaw.engine._errors import HostError
+from jackdaw.engine._knobs import Knobs, Steering
+from jackdaw.engine._notes import Notes
+from jackdaw.engine._pacing import SAFETY, StepTimes
+from jackdaw.engine._recording import Recording
+from jackdaw.engine._report import Report
+from jackdaw.engine._stream import Stream
+from jackdaw.engine._transport import MusicalTime
+from jackdaw.engine.models.contract import Audio, Clock, Controls, Model
+
+if TYPE_CHECKING:
+    from jackdaw.dsp import SegmentWriter
+
+__all__ = ["Desk", "Player"]
+
+_IDLE_S = 0.01
+_POLL_S = 0.02
+_FREEWHEEL_POLL_S = 0.0005
+_ADAPT_S = 0.25
+_FADE_OUT_S = 0.05
+_RESET_FADE_S = 0.01
+_DRAIN_S = 3.0
+_ANSWER_S = 30.0
+_COST_WEIGHT = 0.1
+
+_T = TypeVar("_T")
+
+
+class Desk:
+    """What a session and its player share: the segment, the knobs, and what is told.
+
+    Parameters
+    ----------
+    writer
+        The engine's side of the segment.
+    knobs
+        The session's.
+    hear, floor_s, ceiling_s
+        As in the session's options.
+    say
+        Logs an event with fields.
+    """
+
+    def __init__(
+        self,
+        writer: "SegmentWriter",
+        knobs: Knobs,
+        *,
+        hear: str,
+        floor_s: float,
+        ceiling_s: float,
+        say: Callable[..., None],
+    ) -> None:
+        self.writer = writer
+        self.knobs = knobs
+        self.hear = hear
+        self.floor_s = floor_s
+        self.ceiling_s = ceiling_s
+        self.say = say
+        self.notes = Notes()
+        self.time = MusicalTime(writer)
+        self.times = StepTimes()
+        self.report = Report(writer, self.times)
+        self.recording: Recording | None = None
+
+
+class Player:
+    """See the module.
+
+    Parameters
+    ----------
+    model
+        Warmed up; its steps are played.
+    state
+        A fresh state of it.
+    desk
+        Of the session.
+    """
+
+    def __init__(self, model: Model, state: Any, desk: Desk) -> None:
+        self.model = model
+        self.state = state
+        self.stream: Stream | None = None
+        self.error: Exception | None = None
+        self.ended = False
+        self.on_letter: Callable[[], None] = lambda: None
+        self._desk = desk
+        self._writer = desk.writer
+        self._steering = Steering(desk.knobs, model.spec)
+        self._reader: tuple[int, int, int] | None = None
+        self._is_fresh = False
+        self._letters: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
+        self._letters_lock = threading.Lock()
+        self._spans = StepTimes()
+        self._p99 = 0.0
+        self._cost = 0.0
+        self._free_since = 0.0
+        self._waited = 0.0
+        self._adapted = 0.0
+        self._tail: Audio | None = None
+        self._leaving = threading.Event()
+        self._fade: deque[NDArray[np.float32]] | None = None
+        self._drained_at: float | None = None
+
+    # ---- any thread ----------------------------------------------------------------------------------------
+
+    def ask(self, do: Callable[[], _T]) -> _T:
+        """Let the device thread do something between steps; return what that returns, once it is done.
+
+        Raises
+        ------
+        HostError
+            If the session has failed or ends meanwhile, or the device is stuck; and what `do` raises.
+        """
+        answer: Future[_T] = Future()
+        with self._letters_lock:
+            if self.ended:
+                raise HostError("the session has ended", "no session")
+            self._letters.append((do, answer))
+        self.on_letter()
+        try:
+            return answer.result(_ANSWER_S)
+        except TimeoutError:
+            raise HostError(
+                f"the device did nothing for {_ANSWER_S:g} s: a step of some model hangs", "failed"
+            ) from None
+
+    def leave(self) -> None:
+        """Let the music fade out over 50 ms and the ring play out; :attr:`ended` tells when that is done."""
+        self._leaving.set()
+        self.on_letter()
+
+    # ---- device thread: when -------------------------------------------------------------------------------
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether the reader waits for each step: such a session is stepped by itself, so that its bytes repeat."""
+        return self._writer.freewheeling
+
+    @property
+    def cost(self) -> float:
+        """Seconds that a step of this session takes, as a running mean; 0 before the first."""
+        return self._cost
+
+    @property
+    def margin(self) -> float:
+        """Seconds by which the next step could be put off without danger."""
+        return 0.0 if self.stream is None else self.stream.left - SAFETY * self._p99
+
+    def look(self, now: float) -> float:
+        """Do what there is to do; return the seconds until the next look, or 0: a step is due."""
+        self._open_letters()
+        if self._leaving.is_set():
+            return self._look_at_the_end(now)
+        if self.error is not None:
+            return _IDLE_S
+        reader = (self._writer.reader_instance, self._writer.reader_rate, self._writer.reader_block)
+        if reader[1] == 0 or not self._writer.reader_alive:
+            if self._reader is not None:
+                self._desk.say("reader left")
+                self._reader, self.stream = None, None
+                self._desk.notes.clear()
+            self._free_since = now
+            return _IDLE_S
+        if self.stream is None or reader != self._reader:
+            self._begin_epoch(reader)
+            self._desk.say("reader attached", rate=reader[1], period=reader[2])
+        assert self.stream is not None
+        wait = self.stream.due()
+        if wait <= 0:
+            return 0.0
+        self._free_since = now
+        self._watch(self.stream)
+        return _FREEWHEEL_POLL_S if self._writer.freewheeling else min(wait, _POLL_S)
+
+    def _begin_epoch(self, reader: tuple[int, int, int]) -> None:
+        self._writer.reset()
+        stream = Stream(
+            self._writer,
+            self.model.spec,
+            rate=reader[1],
+            period=reader[2],
+            hear=self._desk.hear,
+            floor_s=self._desk.floor_s,
+            ceiling_s=self._desk.ceiling_s,
+            now=time.monotonic(),
+            p99=0.0 if self._is_fresh else self._p99,
+        )
+        self._writer.read_midi()
+        self._desk.notes.clear()
+        self._reader, self.stream = reader, stream
+        self._publish_pace(stream)
+        self._writer.publish(ring_rate=stream.rate)
+
+    def _publish_pace(self, stream: Stream) -> None:
+        pace = stream.pace
+        self._writer.publish(target=pace.target, limit=pace.limit, loop_latency=stream.loop_latency)
+
+    def _look_at_the_end(self, now: float) -> float:
+        """Append music that fades out, and wait until the ring has played out (or nobody plays it)."""
+        if self.error is not None or self.stream is None or not self._writer.reader_alive:
+            self.ended = True
+            return 0.0
+        if self._fade is None:
+            spec = self.model.spec
+            fade = equal_power_ramp(round(_FADE_OUT_S * spec.sample_rate))[::-1]
+            steps = -(-len(fade) // spec.step_samples)
+            gains = np.pad(fade, (0, steps * spec.step_samples - len(fade)))[:, None]
+            self._fade = deque(np.split(gains, steps))
+        if self._fade:
+            return 0.0
+        if self._drained_at is None:
+            self._writer.publish(stopping=True)
+            self._drained_at = now + _DRAIN_S
+        self.ended = self._writer.fill == 0 or not self._writer.armed or now >= self._drained_at
+        return _IDLE_S
+
+    def close(self) -> None:
+        """Answer the letters that nobody will open any more."""
+        with self._letters_lock:
+            self.ended = True
+            letters = list(self._letters)
+            self._letters.clear()
+        for _, answer in letters:
+            answer.set_exception(HostError("the session has ended", "no session"))
+
+    # ---- device thread: what -------------------------------------------------------------------------------
+
+    def begin(self) -> tuple[Any, Controls, Audio | None]:
+        """Return what the step that is due takes: state, controls, what was heard."""
+        stream, desk = self.stream, self._desk
+        assert stream is not None
+        self._waited = min(max(0.0, time.monotonic() - self._free_since), stream.lateness)
+        heard = stream.hear()
+        desk.notes.queue(self._writer.read_midi())
+        held = desk.notes.step(self._writer.in_read)
+        known = self.model.spec.controls
+        clock = self._clock(stream) if "clock" in known else None
+        return self.state, self._steering.controls(clock, held if "notes" in known else None), heard
+
+    def _clock(self, stream: Stream) -> Clock | None:
+        """Return the musical time at which the next step will be heard.
+
+        In a first fill that is to be repeatable, the segment is not asked: it tells of the time before the first block.
+        """
+        is_told = not (stream.is_first_fill and (self._is_fresh or self._writer.freewheeling))
+        spec = self.model.spec
+        ahead = round(spec.look_ahead * stream.rate / spec.sample_rate)
+        return self._desk.time.clock(stream.position + ahead, stream.rate, studio=is_told)
+
+    def end(self, state: Any, audio: Audio, seconds: float) -> None:
+        """Play what the step made, which took so many seconds."""
+        stream = self.stream
+        assert stream is not None
+        self.state = state
+        self._desk.times.add(seconds)
+        self._spans.add(self._waited + seconds)
+        self._cost += _COST_WEIGHT * (seconds - self._cost) if self._cost else seconds
+        if self._tail is not None:
+            audio = self._after_reset(self._tail, audio)
+            self._tail = None
+        audio = self._steering.with_volume(audio)
+        if self._fade:
+            audio = audio * self._fade.popleft()
+        if self._desk.recording is not None:
+            self._desk.recording.offer(audio)
+        stream.play(audio)
+        if self._is_fresh and not stream.is_first_fill:
+            self._is_fresh = False
+        self._free_since = time.monotonic()
+        self._tell(stream)
+
+    def fail(self, error: Exception) -> None:
+        """Play no more: the ring plays out and fades."""
+        self.error = error
+        self._writer.publish(stopping=True)
+        self._desk.say("failed", error=repr(error))
+
+    def start_over(self, state: Any, *, epoch: bool) -> int:
+        """Go on from another state (a letter): crossfading, or in a new epoch; return the epoch's number."""
+        if self.error is not None:
+            raise HostError(f"the session has failed: {self.error}", "failed")
+        if epoch:
+            self._is_fresh, self._tail = True, None
+            self._steering.settle()
+            if self.stream is not None and self._reader is not None:
+                self._begin_epoch(self._reader)
+            else:
+                self._writer.reset()
+                self._desk.notes.clear()
+        elif self.stream is not None and self.stream.position > self.stream.start:
+            _, self._tail = self.model.step(self.state, self._steering.controls(), None)
+        self.state = state
+        return self._writer.epoch
+
+    def _open_letters(self) -> None:
+        while self._letters:
+            do, answer = self._letters.popleft()
+            if not answer.set_running_or_notify_cancel():
+                continue
+            try:
+                result = do()
+            except Exception as error:  # whoever sent the letter is told; the music goes on
+                answer.set_exception(error)
+            else:
+                answer.set_result(result)
+
+    def _after_reset(self, old: Audio, new: Audio) -> Audio:
+        """Crossfade from the old music to the new, once the new has sound: its look-ahead is silent."""
+        count = min(round(_RESET_FADE_S * self.model.spec.sample_rate), len(new))
+        start = min(self.model.spec.look_ahead, len(new) - count)
+        ramp = equal_power_ramp(count)[:, None]
+        joint = old[start : start + count] * ramp[::-1] + new[start : start + count] * ramp
+        return np.concatenate([old[:start], joint, new[start + count :]])
+
+    def _tell(self, stream: Stream) -> None:
+        """Publish what a step changed."""
+        desk = self._desk
+        context = getattr(self.model, "context", None)
+        if context is not None:
+            desk.report.note_heard(context(self.state), desk.times.count * self.model.spec.frames_per_step)
+        self._writer.publish(steps=desk.times.count)
+        now = time.monotonic()
+        if now - self._adapted < _ADAPT_S:
+            return
+        self._adapted = now
+        self._p99 = self._spans.quantiles()[2]
+        self._writer.publish(step_ns_p99=int(desk.times.quantiles()[2] * 1e9))
+        if stream.adapt(now, self._p99):
+            self._publish_pace(stream)
+            target = round(stream.pace.target / stream.rate * 1e3, 1)
+            desk.say("pace", target_ms=target, p99_ms=round(self._p99 * 1e3, 2))
+        self._watch(stream)
+
+    def _watch(self, stream: Stream) -> None:
+        if self._desk.report.watch(stream):
+            self._desk.say("first sound")

@@ -1,0 +1,125 @@
+"""Musical time: where the bar is when a frame of the output ring is heard.
+
+Two sides may tell it. The audio thread writes the studio's transport into the segment at the start of each block,
+right after the clock anchor: the two are of one instant, so the output frame of the anchor stands at the transport's
+position, and frames count on from there. A client may instead send a message (:meth:`MusicalTime.tell`), which runs on
+by itself. A segment whose transport rolls with a tempo comes first.
+
+Beats are those of the time signature and counted from 0 within the bar; ``bpm`` counts the same beats. Positions are
+rounded to a ten-thousandth of a beat, so that they do not depend on the block from which they were counted.
+"""
+
+import math
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from jackdaw.engine.models.contract import Clock
+
+if TYPE_CHECKING:
+    from jackdaw.dsp import Anchor, SegmentWriter, Transport
+
+__all__ = ["MusicalTime"]
+
+_STALE_NS = 1_000_000_000
+_SLOWEST, _FASTEST = 30.0, 300.0
+_TRIES = 4
+
+
+@dataclass(frozen=True)
+class _Told:
+    bpm: float
+    beat: float
+    beats_per_bar: int
+    rolling: bool
+    frame: int
+    ns: int
+
+
+class MusicalTime:
+    """See the module; any thread.
+
+    Parameters
+    ----------
+    writer
+        The engine's side of the segment.
+    """
+
+    def __init__(self, writer: "SegmentWriter") -> None:
+        self._writer = writer
+        self._told: _Told | None = None
+
+    def tell(self, bpm: float, beat: float, beats_per_bar: int, rolling: bool) -> None:
+        """Set the time of a client that does not write it into the segment: `beat` is now.
+
+        Raises
+        ------
+        ValueError
+            If a value is out of range.
+        """
+        if not (_SLOWEST <= bpm <= _FASTEST and 2 <= beats_per_bar <= 12 and 0.0 <= beat < beats_per_bar):
+            raise ValueError(
+                f"transport of {bpm:g} bpm at beat {beat:g} of {beats_per_bar}: give {_SLOWEST:g} to {_FASTEST:g} bpm, "
+                f"2 to 12 beats, and a beat from 0 on that lies in the bar"
+            )
+        frame = max(self._writer.out_read, self._writer.epoch_start)
+        self._told = _Told(bpm, beat, beats_per_bar, rolling, frame, time.monotonic_ns())
+
+    def clock(self, frame: int, rate: int, *, studio: bool = True) -> Clock | None:
+        """Return the time at which an output frame is heard; None if the transport is stopped or has no tempo.
+
+        Parameters
+        ----------
+        frame
+            Of the output ring.
+        rate
+            Of the ring, in Hz.
+        studio
+            Whether to look into the segment at all.
+        """
+        anchor, transport = self._studio()
+        if studio and transport.rolling and _SLOWEST <= transport.bpm <= _FASTEST and anchor is not None:
+            beats, bpm = max(2, min(12, round(transport.beats_per_bar))), transport.bpm
+            beat = transport.beat - 1 + transport.tick + (frame - anchor.out_frame) / rate * bpm / 60.0
+        elif self._told is not None and self._told.rolling:
+            beats, bpm = self._told.beats_per_bar, self._told.bpm
+            beat = self._told_beat(self._told, frame, rate, anchor)
+        else:
+            return None
+        beat = round(beat, 4) % beats
+        return Clock(bpm=bpm, beat=0.0 if beat >= beats else beat, beats_per_bar=beats)
+
+    def status(self, rate: int) -> dict[str, Any]:
+        """Return where the bar is now: ``rolling``, ``bpm`` (0 = no tempo), ``bar`` (from 1, 0 = unknown), ``beat``."""
+        anchor, transport = self._studio()
+        told = self._told
+        if told is not None and not transport.rolling:
+            beat = told.beat
+            if told.rolling:
+                beat = self._told_beat(told, self._writer.out_read, rate, anchor)
+            bar = math.floor(beat / told.beats_per_bar) + 1
+            return {"rolling": told.rolling, "bpm": told.bpm, "bar": bar, "beat": beat % told.beats_per_bar}
+        beat = transport.beat - 1 + transport.tick if transport.bpm else 0.0
+        bar = transport.bar if transport.bpm else 0
+        return {"rolling": transport.rolling, "bpm": transport.bpm, "bar": bar, "beat": beat}
+
+    def _studio(self) -> "tuple[Anchor | None, Transport]":
+        """Return the anchor and the transport of one block; a transport that is not told any more has stopped."""
+        writer = self._writer
+        anchor, transport = writer.anchor, writer.transport
+        for _ in range(_TRIES):  # the audio thread may be between the two
+            before = anchor, transport
+            anchor, transport = writer.anchor, writer.transport
+            if before == (anchor, transport):
+                break
+        if anchor is not None and anchor.ns - transport.ns > _STALE_NS:
+            return anchor, type(transport)()
+        return anchor, transport
+
+    def _told_beat(self, told: _Told, frame: int, rate: int, anchor: "Anchor | None") -> float:
+        """Return the beat of a message when a frame is heard: by the wall clock, or offline by frames."""
+        if anchor is None or self._writer.freewheeling:
+            seconds = (frame - told.frame) / rate
+        else:
+            seconds = (anchor.ns - told.ns) / 1e9 + (frame - anchor.out_frame) / rate
+        return told.beat + seconds * told.bpm / 60.0

@@ -1,0 +1,41 @@
+"""Tells one set of weights from another, so that embeddings and states are never used with the wrong one."""
+
+import hashlib
+from pathlib import Path
+
+from jackdaw import __version__
+from jackdaw.engine.weights.registry import MODELS
+
+__all__ = ["fingerprint"]
+
+_BLOCK = 1 << 20
+
+
+def _feed(digest: "hashlib._Hash", path: Path) -> None:
+    digest.update(f"{path.name}\n{path.stat().st_size}\n".encode())
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+
+
+def fingerprint(model: str) -> str:
+    """Return the hash of a model's weight files, or of its name and version if it has none: 16 hexadecimal digits.
+
+    Parameters
+    ----------
+    model
+        Its name.
+
+    Raises
+    ------
+    OSError
+        If a weight file cannot be read.
+    """
+    entry = MODELS.get(model)
+    files = [] if entry is None else entry.weight_files()
+    digest = hashlib.sha256()
+    for path in files:
+        _feed(digest, path)
+    if not files:
+        digest.update(f"{model} {__version__}".encode())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,199 @@
+"""What plugin hosts are made to do, each call in a process of its own: ``hosts.py FUNCTION ARGUMENTS FOLDER``.
+
+A function takes JSON arguments and returns what JSON can hold; arrays go into files in FOLDER. A crash of the host is
+that process's exit code.
+"""
+
+import json
+import re
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Audio = NDArray[np.float32]
+VST3 = Path(__file__).resolve().parents[2] / (
+    "build/plugin/plugin_stub/jackdaw_plugin_artefacts/Release/VST3/Jackdaw.vst3"
+)
+_STATE = re.compile(rb"<IComponent>(.*?)</IComponent>", re.DOTALL)
+_MAGIC = 0x21324356  # of JUCE's XML in binary
+
+
+def _pedalboard() -> Any:
+    from pedalboard import load_plugin
+
+    return load_plugin(str(VST3))
+
+
+def _save(folder: Path, name: str, audio: Audio) -> None:
+    np.save(folder / f"{name}.npy", audio)
+
+
+def _impulses(frames: int, at: list[int], channels: int = 2) -> Audio:
+    audio = np.zeros((channels, frames), np.float32)
+    audio[:, at] = 0.5
+    return audio
+
+
+def _blob(xml: str) -> bytes:
+    """Return the state as the plugin gets it."""
+    text = xml.encode()
+    return _MAGIC.to_bytes(4, "little") + len(text).to_bytes(4, "little") + text + b"\0"
+
+
+def _component(plugin: Any) -> bytes:
+    """Return the part of a pedalboard state that is the plugin's own; JUCE's base64 has an alphabet of its own."""
+    found = _STATE.search(plugin.raw_state)
+    assert found is not None
+    size, _, digits = found[1].decode().partition(".")
+    alphabet = ".ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+"
+    bits = 0
+    for place, digit in enumerate(digits):
+        bits |= alphabet.index(digit) << (6 * place)
+    return bits.to_bytes(len(digits) * 6 // 8 + 1, "little")[: int(size)]
+
+
+def _with_component(plugin: Any, blob: bytes) -> bytes:
+    """Return a pedalboard state with another plugin state in it."""
+    alphabet = ".ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+"
+    bits = int.from_bytes(blob, "little")
+    digits = "".join(alphabet[(bits >> (6 * place)) & 63] for place in range(-(-len(blob) * 8 // 6)))
+    coded = f"{len(blob)}.{digits}".encode()
+    old: bytes = plugin.raw_state
+    new = _STATE.sub(b"<IComponent>" + coded + b"</IComponent>", old)
+    # the header tells the length of the text that follows
+    text = new[8:].rstrip(b"\0")
+    return new[:4] + len(text).to_bytes(4, "little") + text + b"\0"
+
+
+def _xml(plugin: Any) -> str:
+    state = _component(plugin)
+    length = int.from_bytes(state[4:8], "little")
+    return state[8 : 8 + length].decode()
+
+
+def _restore(plugin: Any, xml: str) -> None:
+    plugin.raw_state = _with_component(plugin, _blob(xml))
+
+
+def _steps(audio: Audio, block: int) -> Iterator[Audio]:
+    for at in range(0, audio.shape[1], block):
+        yield audio[:, at : at + block]
+
+
+# ---- pedalboard --------------------------------------------------------------------------------------------------------
+
+
+def render(folder: Path, *, rate: int, block: int, frames: int, times: int = 1, channels: int = 2,
+           impulses: list[int] | None = None, parameters: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Render so many times over in one instance; files ``0.npy``, ``1.npy`` ..."""
+    plugin = _pedalboard()
+    for name, value in (parameters or {}).items():
+        setattr(plugin, name, value)
+    for number in range(times):
+        _save(folder, str(number), plugin.process(_impulses(frames, impulses or [], channels), rate, block))
+    return {"latency": plugin.reported_latency_samples}
+
+
+def runs(folder: Path, *, cases: list[dict[str, int]]) -> list[dict[str, int]]:
+    """Of each case, play one impulse through an echo and say how late it comes and what pedalboard was told."""
+    plugin = _pedalboard()
+    seen = []
+    for case in cases:
+        rate, block, channels, at = case["rate"], case["block"], case["channels"], case["at"]
+        audio = _impulses(case["frames"], [at], channels)
+        plugin.process(audio, rate, block)  # pedalboard trims by the latency told before a change of rate
+        heard = np.abs(plugin.process(audio, rate, block))
+        peak = int(np.argmax(heard[0]))
+        apart = np.ones(heard.shape[1], bool)
+        apart[max(0, peak - rate // 500) : peak + rate // 500] = False
+        seen.append({**case, "late": peak - at, "peak": float(heard[0, peak]), "latency": plugin.reported_latency_samples,
+                     "rest": float(np.abs(heard[:, apart]).max()), "length": heard.shape[1]})
+    return seen
+
+
+def many(folder: Path, *, count: int, at_once: bool) -> dict[str, Any]:
+    """Make instances, one after another or all at once, and render a little with each."""
+    kept = []
+    for _ in range(count):
+        plugin = _pedalboard()
+        plugin.process(np.zeros((2, 4800), np.float32), 48000, 480)
+        if at_once:
+            kept.append(plugin)
+    return {"made": count}
+
+
+def state(folder: Path, *, xml: str | None = None, parameters: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Give a state, or parameters, and say what the plugin makes of it: once, and once more in another instance."""
+    plugin = _pedalboard()
+    if xml is not None:
+        _restore(plugin, xml)
+    for name, value in (parameters or {}).items():
+        setattr(plugin, name, value)
+    time.sleep(0.5)
+    first = plugin.raw_state
+    other = _pedalboard()
+    other.raw_state = first
+    return {"xml": _xml(plugin), "again": _xml(other), "equal": other.raw_state == first,
+            "values": {name: plugin.parameters[name].string_value for name in plugin.parameters}}
+
+
+def stay(folder: Path, *, seconds: float, rate: int = 48000, block: int = 512, level: float = 0.0,
+         xml: str | None = None, pace: float = 1.0) -> dict[str, Any]:
+    """Play in real time, saying ``playing`` once music comes; files ``played.npy`` and ``times.npy`` (ns of each block)."""
+    plugin = _pedalboard()
+    if xml is not None:
+        _restore(plugin, xml)
+    plugin.process(np.zeros((2, block), np.float32), rate, block)
+    generator = np.random.default_rng(0)
+    blocks, times, said = [], [], False
+    begun = time.monotonic()
+    while (now := time.monotonic() - begun) < seconds:
+        audio = (level * generator.standard_normal((2, block))).astype(np.float32)
+        blocks.append(plugin.process(audio, rate, block, reset=False))
+        times.append(time.monotonic_ns())
+        if not said and blocks[-1].size and np.abs(blocks[-1]).max() > 0:
+            said = True
+            sys.stderr.write("playing\n")
+            sys.stderr.flush()
+        time.sleep(max(0.0, len(blocks) * block / rate / pace - now))
+    _save(folder, "played", np.concatenate([b for b in blocks if b.size], axis=1))
+    np.save(folder / "times.npy", np.array([(t, np.abs(b).max() > 0 if b.size else 0) for t, b in zip(times, blocks, strict=True)], np.int64))
+    return {"blocks": len(blocks)}
+
+
+# ---- DawDreamer --------------------------------------------------------------------------------------------------------
+
+
+def dream(folder: Path, *, rate: int, block: int, seconds: float, times: int = 1, impulses: list[int] | None = None,
+          side: list[int] | None = None, bpm: float | None = None) -> dict[str, Any]:
+    """Render with DawDreamer, which does not make up for latency; `side` feeds the sidechain."""
+    import dawdreamer
+
+    engine = dawdreamer.RenderEngine(rate, block)
+    plugin = engine.make_plugin_processor("jackdaw", str(VST3))
+    frames = round(seconds * rate)
+    graph: list[tuple[Any, list[str]]] = [(engine.make_playback_processor("main", _impulses(frames, impulses or [])), [])]
+    inputs = ["main"]
+    if side is not None:
+        assert plugin.can_set_bus(4, 2)
+        plugin.set_bus(4, 2)
+        graph.append((engine.make_playback_processor("side", _impulses(frames, side)), []))
+        inputs.append("side")
+    if bpm is not None:
+        engine.set_bpm(bpm)
+    engine.load_graph([*graph, (plugin, inputs)])
+    for number in range(times):
+        engine.render(seconds)
+        _save(folder, str(number), engine.get_audio())
+    return {"latency": plugin.get_latency_samples()}
+
+
+if __name__ == "__main__":
+    function, arguments, where = sys.argv[1:]
+    answer = globals()[function](Path(where), **json.loads(arguments))
+    sys.stdout.write("\n" + json.dumps(answer) + "\n")
