@@ -86,9 +86,7 @@ def sound_of(bands: Floats, samples: int) -> Floats:
 def read_codec(path: Path) -> tiny_codec.Params:
     """Read exported weights, or the checkpoint of a training under way."""
     tree, _ = read_tree(path)
-    if "net" in tree:
-        return {**tree["net"], "codebooks": tree["sums"] / tree["counts"][..., None]}
-    return tree
+    return tree.get("params", tree)
 
 
 def through_codec(params: tiny_codec.Params, bands: Floats) -> Floats:

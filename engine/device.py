@@ -11,29 +11,17 @@ A step that fails fails its own session: a batch that fails is stepped again one
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from jackdaw.engine._player import Player
-from jackdaw.engine.models.contract import Audio, Controls, Model
+from jackdaw.engine.models.contract import Audio, Item, step_all
 
-__all__ = ["Device", "Item", "step_all"]
+__all__ = ["Device"]
 
 _IDLE_S = 0.05
 _GATHER_S = 0.004
 _PATIENCE_S = 0.5
-
-Item = tuple[Any, Controls, Audio | None]
-"""What one step takes: state, controls, what was heard."""
-
-
-def step_all(model: Model, items: Sequence[Item]) -> list[tuple[Any, Audio]]:
-    """Step several states of one model, together if the model can and there is more than one; return what each made."""
-    together = getattr(model, "step_many", None)
-    if together is None or len(items) == 1:
-        return [model.step(*item) for item in items]
-    result: list[tuple[Any, Audio]] = together(items)
-    return result
 
 
 class Device:

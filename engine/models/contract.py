@@ -5,14 +5,14 @@ the one thread of its device, and hands in what was heard; nothing here knows of
 state is a value, it can be kept, restored and forked: two calls with equal arguments give equal results, bit for bit.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Audio", "Chord", "Clock", "Controls", "Model", "StreamSpec", "Style"]
+__all__ = ["Audio", "Chord", "Clock", "Controls", "Item", "Model", "StreamSpec", "Style", "step_all"]
 
 Audio = NDArray[np.float32]
 """Samples, float32, shape (samples, channels), nominal range -1..1."""
@@ -191,3 +191,38 @@ class Model(Protocol):
 
     def warm_up(self) -> None:
         """Compile what the first step needs, so that the first step is as quick as the others."""
+
+
+Item = tuple[Any, Controls, Audio | None]
+"""The arguments of a step of one stream: its state, what steers it, what it hears."""
+
+
+def step_all(model: Model, items: Sequence[Item]) -> list[tuple[Any, Audio]]:
+    """Make one step of several streams of one model.
+
+    A model may have ``step_many(items) -> [(state, audio), ...]``, which does the same for less than the sum of the
+    steps: it reads the weights once, say. It keeps these promises:
+
+    - Every stream gets what :meth:`Model.step` would give it, up to rounding, whatever the others are, and in whatever
+      order. Streams whose controls differ go together.
+    - A stream that is alone is given to :meth:`Model.step`, so that its bytes do not depend on others; those that must
+      repeat to the byte, as a bounce must, are to be stepped alone always.
+    - It never waits for anything to be compiled, and it leaves the states that it was given alone, even if it raises.
+
+    Parameters
+    ----------
+    model
+        All streams are of this model.
+    items
+        For each stream its state, controls and input, as for :meth:`Model.step`.
+
+    Returns
+    -------
+    list
+        The next state and the audio of each stream, in the order of `items`.
+    """
+    many = getattr(model, "step_many", None)
+    if many is None or len(items) < 2:
+        return [model.step(*item) for item in items]
+    made: list[tuple[Any, Audio]] = many(items)
+    return made

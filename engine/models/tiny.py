@@ -14,16 +14,18 @@ A band needs somebody to count. Where no clock is given, the stream counts for i
 which the style is usually played; where no chord is given either and nobody plays, it goes round PROGRESSION, a chord a
 bar. While something is heard, no chord is given: harmony is the player's.
 
-The networks run in one compiled call a frame, whatever the number of frames asked for, so that splitting a stream never
-changes a bit. State is a dict of arrays; nothing here writes into one.
+The networks run in one compiled call a frame, so that splitting a stream never changes a bit; several streams may share
+a call (:meth:`Tiny.step_many`), which differs by rounding. State is a dict of arrays; nothing here writes into one.
 """
 
+import os
+import sys
+import threading
 from collections.abc import Mapping, Sequence
-from functools import partial
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import product
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,9 +33,10 @@ from jackdaw.engine.models import tiny_codec as codec
 from jackdaw.engine.models import tiny_lm as lm
 from jackdaw.engine.models import tiny_spectrum as spectrum
 from jackdaw.engine.models import tiny_style as style
-from jackdaw.engine.models.contract import Audio, Chord, Clock, Controls, StreamSpec, Style
+from jackdaw.engine.models.contract import Audio, Chord, Clock, Controls, Item, StreamSpec, Style
+from jackdaw.engine.models.tiny_networks import Networks
 
-__all__ = ["GATE_DB", "PROGRESSION", "Tiny"]
+__all__ = ["GATE_DB", "PROGRESSION", "SIZES", "Tiny"]
 
 GATE_DB = -70.0
 """Input whose RMS over a step is at most this, in dBFS after the input gain, is not heard."""
@@ -46,76 +49,19 @@ PROGRESSION = (
 )
 """What the stream plays of its own accord: I vi ii V in C, a chord a bar."""
 
+SIZES = (1, 2, 3, 4, 8, 16)
+"""Numbers of streams for which the networks are compiled, each when it is first needed."""
+
 _USUAL = (110.0, 4)
+_SILENCE = np.zeros((spectrum.TOKEN_SAMPLES, 2), np.float32)
 _KNEE, _CEILING = 0.7, 0.98
-
-_Params = Mapping[str, Any]
-
-
-def _encode(params: _Params, state: Any, bands: jax.Array, *, config: codec.CodecConfig, levels: int) -> Any:
-    state, codes = codec.encode_step(params, state, bands, config=config)
-    return state, codes[0, :levels]
+_SWITCH_S = 5e-4
 
 
-def _decode(params: _Params, state: Any, codes: jax.Array, *, config: codec.CodecConfig) -> Any:
-    return codec.decode_step(params, state, codes[None], config=config)
-
-
-def _choose(
-    params: _Params,
-    state: Any,
-    context: jax.Array,
-    steer: Mapping[str, Any],
-    noise: jax.Array,
-    *,
-    config: lm.LMConfig,
-) -> tuple[Any, jax.Array]:
-    """Run the language model: two streams, with and without the style, if guided; else one, which stands for both."""
-    settings = (noise, steer["temperature"], steer["top_k"])
-
-    def guided() -> tuple[Any, jax.Array]:
-        both = jnp.stack([context, context])
-        following, chosen = lm.step(params, config, state, both, steer["cond"], *settings, steer["guidance"])
-        return following, chosen[0]
-
-    def plain() -> tuple[Any, jax.Array]:
-        one = jax.tree.map(lambda leaf: leaf[:1] if leaf.ndim else leaf, state)
-        following, chosen = lm.step(params, config, one, context[None], steer["cond"][:1], *settings)
-        return jax.tree.map(lambda leaf: jnp.repeat(leaf, 2, 0) if leaf.ndim else leaf, following), chosen[0]
-
-    return jax.lax.cond(steer["guidance"] > 0, guided, plain)  # type: ignore[no-any-return]
-
-
-def _frame(
-    params: _Params,
-    state: Mapping[str, Any],
-    steer: Mapping[str, Any],
-    *,
-    codec_config: codec.CodecConfig,
-    lm_config: lm.LMConfig,
-) -> dict[str, Any]:
-    """Run the networks for one frame; `state` and the result are parts of a stream's state, plus ``bands`` to play."""
-    own = state["bands"]
-    mixed = jnp.sqrt((steer["input_gain"] * steer["heard"]) ** 2 + (steer["feedback"] * own) ** 2)
-    encoder, heard_codes = jax.lax.cond(
-        steer["hears"],
-        lambda: _encode(params["codec"], state["encoder"], mixed, config=codec_config, levels=lm_config.levels),
-        lambda: (state["encoder"], state["codes"]),
-    )
-    context = jnp.where(steer["hears"] & (state["frame"] > 0), heard_codes, state["codes"])
-    noise = lm.sampling_noise(lm_config, state["seed"], state["frame"])
-    following, chosen = _choose(params["lm"], state["lm"], context, steer, noise, config=lm_config)
-    decoder, bands = _decode(params["codec"], state["decoder"], chosen, config=codec_config)
-    return {
-        "seed": state["seed"],
-        "frame": state["frame"] + 1,
-        "codes": chosen,
-        "context": context,
-        "bands": bands,
-        "encoder": encoder,
-        "decoder": decoder,
-        "lm": following,
-    }
+def _step_back() -> None:
+    """Let those who play go first: on the processor, and at the interpreter's lock, which tracing a network holds."""
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
+    sys.setswitchinterval(min(sys.getswitchinterval(), _SWITCH_S))
 
 
 def _rounded_off(audio: Audio) -> Audio:
@@ -131,10 +77,8 @@ class Tiny:
 
     Parameters
     ----------
-    params
-        ``codec`` and ``lm``: the networks' parameters, float32.
-    codec_config, lm_config
-        Their shapes. The codec has as many levels as the language model, or more.
+    params, codec_config, lm_config
+        Of :class:`~jackdaw.engine.models.tiny_networks.Networks`.
     style_weights
         ``text`` and ``audio``: the towers of the style space.
     vocabulary
@@ -150,27 +94,20 @@ class Tiny:
 
     def __init__(
         self,
-        params: _Params,
+        params: Mapping[str, Any],
         codec_config: codec.CodecConfig,
         lm_config: lm.LMConfig,
         style_weights: Mapping[str, Any],
         vocabulary: Sequence[str],
         tempos: Mapping[str, tuple[float, int]] | None = None,
     ) -> None:
-        if codec_config.levels < lm_config.levels or codec_config.codebook != lm_config.codebook:
-            raise ValueError(
-                f"the codec has {codec_config.levels} levels of {codec_config.codebook} codes, the language model "
-                f"{lm_config.levels} of {lm_config.codebook}: these weights do not belong together"
-            )
-        self._params = jax.tree.map(jnp.asarray, dict(params))
-        self._codec_config, self._lm_config = codec_config, lm_config
+        self._networks = Networks(params, codec_config, lm_config)
+        self._compiler = ThreadPoolExecutor(1, "compile", _step_back)
+        self._jobs: dict[tuple[int, bool], Future[None]] = {}
         self._style_weights = style_weights
         self._pieces = style.WordPieces(vocabulary)
         self._tempos = list((tempos or {}).values())
         self._named = np.array([self.embed(name) for name in tempos or {}], np.float32)
-        self._frame = jax.jit(partial(_frame, codec_config=codec_config, lm_config=lm_config))
-        self._encode = jax.jit(partial(_encode, config=codec_config, levels=lm_config.levels))
-        self._decode = jax.jit(partial(_decode, config=codec_config))
         self._spec = StreamSpec(
             name="tiny",
             sample_rate=spectrum.RATE,
@@ -194,20 +131,9 @@ class Tiny:
 
     def init(self, seed: int) -> dict[str, Any]:
         """Return the state of a stream that has played nothing."""
-        nothing = jnp.full(self._spec.levels, lm.NOTHING, jnp.int32)
         mixed = int(np.random.SeedSequence(seed).generate_state(1)[0])
-        networks = {
-            "seed": jnp.uint32(mixed),
-            "frame": jnp.uint32(0),
-            "codes": nothing,
-            "context": nothing,
-            "bands": jnp.zeros((spectrum.FRAMES_PER_TOKEN, 3, spectrum.BANDS), jnp.float32),
-            "encoder": codec.encode_init(self._codec_config),
-            "decoder": codec.decode_init(self._codec_config),
-            "lm": lm.init_state(self._lm_config, batch=2),
-        }
         return {
-            "networks": networks,
+            "networks": self._networks.init(mixed),
             "ear": spectrum.analyse_init(),
             "synthesis": spectrum.synthesise_init(mixed),
             "bar": np.int32(0),
@@ -230,38 +156,82 @@ class Tiny:
 
     def step(self, state: dict[str, Any], controls: Controls, heard: Audio | None) -> tuple[dict[str, Any], Audio]:
         """Make 40 ms of audio; see the contract."""
-        shape = (self._spec.step_samples, self._spec.channels)
-        listening = heard is not None and controls.hear
-        sound = heard if listening and heard is not None else np.zeros(shape, np.float32)
-        if sound.shape != shape:
-            raise ValueError(f"heard has shape {sound.shape}: one step is {shape}")
-        ear, bands, _ = spectrum.analyse_step(state["ear"], sound)
+        return self._advance([(state, controls, heard)])[0]
+
+    def step_many(self, items: Sequence[Item]) -> list[tuple[dict[str, Any], Audio]]:
+        """Make 40 ms of several streams at once; see :func:`~jackdaw.engine.models.contract.step_all`.
+
+        The networks are compiled for SIZES; a number between is filled up. A size that is needed for the first time is
+        compiled on a thread of low priority, and until it is ready the streams are stepped one by one: nothing waits.
+        """
+        made: list[tuple[dict[str, Any], Audio]] = []
+        for start in range(0, len(items), SIZES[-1]):
+            some = list(items[start : start + SIZES[-1]])
+            size = next(size for size in SIZES if size >= len(some))
+            if size == 1 or not self._is_ready(size, any(controls.guidance > 0 for _, controls, _ in some)):
+                made += [self.step(*item) for item in some]
+            else:
+                made += self._advance(some, size)
+        return made
+
+    def _is_ready(self, size: int, guided: bool) -> bool:
+        """Return whether a size is compiled; begin to, if nobody has.
+
+        Raises
+        ------
+        Exception
+            What went wrong when it was compiled.
+        """
+        job = self._jobs.get((size, guided))
+        if job is None:
+            job = self._jobs[size, guided] = self._compiler.submit(self._compile, size, guided)
+        if not job.done():
+            return False
+        job.result()
+        return True
+
+    def _compile(self, size: int, guided: bool) -> None:
+        self._advance([(self.init(0), Controls(guidance=float(guided)), None)], size)
+
+    def _advance(self, items: Sequence[Item], size: int = 1) -> list[tuple[dict[str, Any], Audio]]:
+        """Step as many streams as a compiled size has room for."""
+        prepared = [self._prepared(*item) for item in items]
+        filled = [(item[0]["networks"], steer) for item, (steer, _) in zip(items, prepared, strict=True)]
+        filled += filled[-1:] * (size - len(items))
+        networks = self._networks.advance([state for state, _ in filled], [steer for _, steer in filled])
+        made = []
+        for (state, _, _), (_, own), following in zip(items, prepared, networks, strict=False):
+            synthesis, audio = spectrum.synthesise_step(state["synthesis"], np.asarray(following["bands"]))
+            made.append(({"networks": following, "synthesis": synthesis, **own}, _rounded_off(audio)))
+        return made
+
+    def _prepared(
+        self, state: Mapping[str, Any], controls: Controls, heard: Audio | None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return what steers the networks, and the parts of the next state that do not depend on them."""
+        sound = _SILENCE if heard is None or not controls.hear else heard
+        if sound.shape != _SILENCE.shape:
+            raise ValueError(f"heard has shape {sound.shape}: one step is {_SILENCE.shape}")
         level = controls.input_gain * float(np.sqrt(np.mean(np.square(sound, dtype=np.float64))))
         hears = level > 10.0 ** (GATE_DB / 20.0)
         clock, chord = self._led(state, controls, hears)
-        steered = lm.condition(controls.style, clock, chord)
+        cond = np.stack([lm.condition(controls.style, clock, chord), lm.condition(None, clock, chord)])
         steer = {
-            "heard": bands,
-            "hears": np.bool_(hears),
-            "input_gain": np.float32(controls.input_gain),
-            "feedback": np.float32(controls.feedback),
-            "cond": np.stack([steered, lm.condition(None, clock, chord)]),
+            "heard": spectrum.analyse_step(state["ear"], sound)[1] if hears else None,
+            "gains": np.array([controls.input_gain, controls.feedback], np.float32),
+            "cond": cond,
             "temperature": np.float32(controls.temperature),
             "top_k": np.int32(min(max(controls.top_k, 1), self._spec.codebook)),
             "guidance": np.float32(controls.guidance),
         }
-        networks = self._frame(self._params, state["networks"], steer)
-        synthesis, audio = spectrum.synthesise_step(state["synthesis"], np.asarray(networks["bands"]))
         beat = clock.beat + clock.bpm / 60.0 * self._spec.step_seconds
         turns = int(beat // clock.beats_per_bar)
-        following = {
-            "networks": networks,
-            "ear": ear,
-            "synthesis": synthesis,
+        own = {
+            "ear": np.array(sound[-spectrum.LOOKAHEAD :], np.float32),
             "bar": np.int32(int(state["bar"]) + turns),
             "beat": np.float64(beat - turns * clock.beats_per_bar),
         }
-        return following, _rounded_off(audio)
+        return steer, own
 
     def context(self, state: dict[str, Any]) -> NDArray[np.int32]:
         """Return the codes of the newest frame that the model was told was played, shape (levels,); -1 = nothing."""
@@ -272,15 +242,12 @@ class Tiny:
         frame = self._spec.frame_samples
         if audio.ndim != 2 or audio.shape[1] != self._spec.channels or len(audio) % frame:
             raise ValueError(f"audio has shape {audio.shape}: give (whole frames of {frame}, {self._spec.channels})")
-        if state is None:
-            state = {"ear": spectrum.analyse_init(), "encoder": codec.encode_init(self._codec_config)}
-        ear, encoder = state["ear"], state["encoder"]
+        ear = spectrum.analyse_init() if state is None else state
         tokens = np.zeros((len(audio) // frame, self._spec.levels), np.int32)
         for index in range(len(tokens)):
             ear, bands, _ = spectrum.analyse_step(ear, audio[index * frame : (index + 1) * frame])
-            encoder, codes = self._encode(self._params["codec"], encoder, bands)
-            tokens[index] = codes
-        return {"ear": ear, "encoder": encoder}, tokens
+            tokens[index] = self._networks.encode(bands)
+        return ear, tokens
 
     def decode(self, state: Any, tokens: NDArray[np.int32]) -> tuple[Any, Audio]:
         """Turn codes back into audio, LOOKAHEAD samples behind them; `state` None starts a stream.
@@ -302,15 +269,13 @@ class Tiny:
             raise ValueError(
                 f"tokens of shape {tokens.shape}: give (frames, {self._spec.levels}) codes from 0 to {limit - 1}"
             )
-        if state is None:
-            state = {"decoder": codec.decode_init(self._codec_config), "synthesis": spectrum.synthesise_init()}
-        decoder, synthesis = state["decoder"], state["synthesis"]
+        decoder, synthesis = (None, spectrum.synthesise_init()) if state is None else state
         pieces = [np.zeros((0, self._spec.channels), np.float32)]
         for codes in tokens.astype(np.int32):
-            decoder, bands = self._decode(self._params["codec"], decoder, codes)
-            synthesis, audio = spectrum.synthesise_step(synthesis, np.asarray(bands))
+            decoder, bands = self._networks.decode(decoder, codes)
+            synthesis, audio = spectrum.synthesise_step(synthesis, bands)
             pieces.append(audio)
-        return {"decoder": decoder, "synthesis": synthesis}, np.concatenate(pieces)
+        return (decoder, synthesis), np.concatenate(pieces)
 
     def embed(self, prompt: "str | Audio") -> Style:
         """Embed a text, or up to ten seconds of audio at 48 kHz; see the contract."""
@@ -318,6 +283,11 @@ class Tiny:
             return style.embed_text(self._style_weights["text"], self._pieces, prompt)
         return style.embed_audio(self._style_weights["audio"], prompt)
 
-    def warm_up(self) -> None:
-        """Compile a frame."""
-        self.step(self.init(0), Controls(), None)
+    def warm_up(self, streams: int = 1) -> None:
+        """Compile a frame, unguided and guided; with `streams`, also of that many at once (no more than SIZES has)."""
+        sizes = {1, next((size for size in SIZES if size >= streams), SIZES[-1])}
+        for size, guided in product(sorted(sizes), (False, True)):
+            if size == 1:
+                self._compile(size, guided)
+            elif not self._is_ready(size, guided):
+                self._jobs[size, guided].result()

@@ -1,7 +1,8 @@
 """The neural codec of `tiny`: band magnitudes to RVQ codes and back, 25 token frames a second.
 
 The encoder projects the log band magnitudes of the four frames of a token frame on their principal components,
-weighted by audibility; residual vector quantisation (Zeghidour et al. 2021) turns the projection into `levels` codes.
+weighted by audibility; residual vector quantisation (Zeghidour et al. 2021) turns the projection into `levels` codes,
+found by beam search, since the nearest vector of a coarse level need not lead to the nearest sum.
 The decoder is a causal network of ConvNeXt-like blocks (Liu et al. 2022) on the sum of the codebook vectors; it makes
 four frames again. Between its residual blocks the path is linear, without norms: training starts it as the inverse
 projection.
@@ -53,6 +54,7 @@ HEARING = 3e-4
 CENTRE, SPREAD = -6.5, 2.5
 """Log magnitudes of music lie around the one, spread by the other; the network makes normalised values."""
 _LOUDEST = 4.0
+_PATHS = 4
 
 Params = Mapping[str, Any]
 State = tuple[Array, ...]
@@ -79,7 +81,7 @@ class CodecConfig:
     width: int = 384
     hidden: int = 1152
     latent: int = 128
-    levels: int = 6
+    levels: int = 8
     codebook: int = 1024
     kernel: int = 7
     decoder_coarse: int = 2
@@ -179,14 +181,34 @@ def encode_latent(params: Params, state: State, bands: Array, *, config: CodecCo
     return state, values.reshape(*bands.shape[:-3], tokens, FRAMES_PER_TOKEN * 3 * BANDS) @ params["encoder"]["project"]
 
 
-def quantise(codebooks: Array, latent: Array) -> Array:
-    """Return codes, int32 (..., n, levels): each level's nearest vector to what the levels before left over."""
-    rest, codes = latent, []
+def _least(cost: Array, count: int) -> Array:
+    """Indices of the `count` least of the last axis, least first; of equal ones the first."""
+    found, places = [], jnp.arange(cost.shape[-1])
+    for _ in range(count):
+        at = jnp.argmin(cost, axis=-1)
+        found.append(at)
+        cost = jnp.where(places == at[..., None], jnp.inf, cost)
+    return jnp.stack(found, axis=-1)
+
+
+def quantise(codebooks: Array, latent: Array, paths: int = _PATHS) -> Array:
+    """Return codes, int32 (..., n, levels), whose codebook vectors add up to nearly the latent.
+
+    Beam search: each level keeps the `paths` sums so far that are nearest; with 1, each level takes the vector nearest
+    to what the levels before left over. (On held-out music, 8 levels: squared error 10.1 % with 1 path, 9.0 % with 4,
+    8.7 % with 16.)
+    """
+    rest = latent[..., None, :]
+    codes = jnp.zeros((*rest.shape[:-1], 0), jnp.int32)
     for book in codebooks:
-        code = jnp.argmin(0.5 * jnp.sum(book**2, axis=-1) - rest @ book.T, axis=-1).astype(jnp.int32)
-        rest = rest - book[code]
-        codes.append(code)
-    return jnp.stack(codes, axis=-1)
+        gain = jnp.sum(book**2, axis=-1) - 2 * rest @ book.T
+        cost = jnp.sum(rest**2, axis=-1, keepdims=True) + gain
+        best = _least(cost.reshape(*cost.shape[:-2], -1), paths)
+        parent, code = best // len(book), best % len(book)
+        rest = jnp.take_along_axis(rest, parent[..., None], axis=-2) - book[code]
+        codes = jnp.take_along_axis(codes, parent[..., None], axis=-2)
+        codes = jnp.concatenate([codes, code[..., None].astype(jnp.int32)], axis=-1)
+    return codes[..., 0, :]
 
 
 def encode_step(params: Params, state: State, bands: Array, *, config: CodecConfig = _DEFAULT) -> tuple[State, Array]:

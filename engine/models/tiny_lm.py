@@ -6,9 +6,8 @@ steers a frame (style, musical time, chord) is one vector, :func:`condition`; a 
 "masked" and "absent" are the same thing.
 
 Invariants: attention reaches back `window` frames, this one included, in every layer. Keys carry a rotary phase whose
-frequencies are whole numbers of turns per `period` frames, so that positions count modulo `period` and a stream never
-ends; the ring of keys and values is part of the state, which is a value. :func:`forward` over a sequence and
-:func:`step` frame by frame give the same logits. Sampling noise is an input, a function of (seed, frame) alone.
+frequencies are whole numbers of turns per `period` frames, so that positions count modulo `period`. :func:`forward`
+goes over whole sequences; frame by frame, with the same logits, goes :mod:`~jackdaw.engine.models.tiny_lm_stream`.
 """
 
 from collections.abc import Mapping
@@ -32,14 +31,19 @@ __all__ = [
     "NOTHING",
     "STYLE_DIMS",
     "LMConfig",
+    "Network",
+    "Params",
     "condition",
+    "embedded",
     "forward",
     "init_params",
-    "init_state",
     "level_logits",
-    "sampling_noise",
-    "step",
+    "rotation",
 ]
+
+Params = Mapping[str, Any]
+"""Parameters: those of :class:`Network`, and ``codes``, ``nothing``, ``refine_in``, ``refine_out``, ``heads``. All but
+``nothing`` hold one array a level: stacked in files and in training, a tuple of arrays where streams are played."""
 
 NOTHING = -1
 """As every code of a frame: nothing has been played yet."""
@@ -139,8 +143,8 @@ def condition(
     return out
 
 
-def _rotation(config: LMConfig, positions: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Cosines and sines, shape (positions, 1, half a head); frequencies are whole turns per period."""
+def rotation(config: LMConfig, positions: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Cosines and sines of positions, each (positions, 1, half a head); frequencies are whole turns per period."""
     half = config.width // config.heads // 2
     turns = np.unique(np.rint(np.geomspace(1.0, config.period / (2 * np.pi), half)).astype(np.int32))
     turns = np.concatenate([turns, turns[-1] + 1 + np.arange(half - len(turns))]).astype(np.int32)
@@ -185,134 +189,99 @@ class _Block(nn.Module):
         q, k, v = (part.reshape(shape) for part in jnp.split(self.project(self.norm_attend(x)), 3, axis=-1))
         return _rotate(q, rotation), _rotate(k, rotation), v
 
-    def finish(
-        self, x: jax.Array, q: jax.Array, k: jax.Array, v: jax.Array, mask: jax.Array, drop: _Drop = None
-    ) -> jax.Array:
-        """Attend from the queries to the keys that the mask allows, then the network."""
-        score = jnp.einsum("bqhd,bkhd->bhqk", q, k) * (q.shape[-1] ** -0.5)
-        weight = jax.nn.softmax(jnp.where(mask, score, -1e9), axis=-1)
+    def finish(self, x: jax.Array, attended: jax.Array, drop: _Drop = None) -> jax.Array:
+        """Add what attention found, (batch, frames, heads, head size), then the network."""
         first, second = (None, None) if drop is None else ((key, drop[1]) for key in jax.random.split(drop[0]))
-        x = x + self.merge(_dropped(jnp.einsum("bhqk,bkhd->bqhd", weight, v).reshape(x.shape), first))
+        x = x + self.merge(_dropped(attended.reshape(x.shape), first))
         return x + self.contract(_dropped(jnp.square(nn.relu(self.expand(self.norm_expand(x)))), second))
 
 
-class _Network(nn.Module):
+class Network(nn.Module):
+    """The part along time; the other parameters belong to :func:`embedded` and :func:`level_logits`.
+
+    Parameters
+    ----------
+    config
+        Sizes.
+    """
+
     config: LMConfig
 
     def setup(self) -> None:
+        """Name the parts."""
         c = self.config
-        small = nn.initializers.normal(0.5)
-        self.codes = self.param("codes", small, (c.levels, c.codebook, c.depth_width))
-        self.nothing = self.param("nothing", small, (c.depth_width,))
         self.enter = nn.Dense(c.width, use_bias=False)
         self.steer = nn.Dense(c.width)
         self.blocks = [_Block(c) for _ in range(c.layers)]
         self.norm_out = nn.RMSNorm()
         self.descend = nn.Dense(c.levels * c.depth_width)
-        scaled = nn.initializers.variance_scaling(1.0, "fan_in", "truncated_normal", batch_axis=(0,))
-        self.refine_in = self.param("refine_in", scaled, (c.levels, 2 * c.depth_width, c.depth_hidden))
-        self.refine_out = self.param("refine_out", scaled, (c.levels, c.depth_hidden, c.depth_width))
-        self.heads = self.param("heads", scaled, (c.levels, c.depth_width, c.codebook))
 
-    def embed(self, codes: jax.Array, cond: jax.Array) -> jax.Array:
-        """(…, levels) codes and (…, CONDITION_SIZE) conditions to (…, width)."""
-        played = sum(self.codes[level][codes[..., level]] for level in range(self.config.levels))
-        summed = jnp.where(codes[..., :1] < 0, self.nothing, played * self.config.levels**-0.5)
-        return self.enter(summed) + self.steer(cond)
-
-    def along_time(self, codes: jax.Array, cond: jax.Array, drop: _Drop = None) -> jax.Array:
-        """Transformer outputs (batch, frames, levels, depth_width) of whole sequences."""
-        frames = jnp.arange(codes.shape[1])
+    def along_time(self, played: jax.Array, cond: jax.Array, drop: _Drop = None) -> jax.Array:
+        """Whole sequences: outputs (batch, frames, levels, depth_width) from :func:`embedded` codes and conditions."""
+        frames = jnp.arange(played.shape[1])
         age = frames[:, None] - frames[None, :]
         mask = (age >= 0) & (age < self.config.window)
-        rotation = _rotation(self.config, frames)
-        x = self.embed(codes, cond)
+        turned = rotation(self.config, frames)
+        x = self.enter(played) + self.steer(cond)
         for index, block in enumerate(self.blocks):
             own = None if drop is None else (jax.random.fold_in(drop[0], index), drop[1])
-            x = block.finish(x, *block.heads(x, rotation), mask, own)
+            q, k, v = block.heads(x, turned)
+            score = jnp.einsum("bqhd,bkhd->bhqk", q, k) * (q.shape[-1] ** -0.5)
+            weight = jax.nn.softmax(jnp.where(mask, score, -1e9), axis=-1)
+            x = block.finish(x, jnp.einsum("bhqk,bkhd->bqhd", weight, v), own)
         return self.outlook(x)
-
-    def one_frame(self, state: dict[str, Any], codes: jax.Array, cond: jax.Array) -> tuple[dict[str, Any], jax.Array]:
-        """Advance by a frame; outputs (batch, levels, depth_width)."""
-        window, now = self.config.window, state["frame"]
-        slot = now % window
-        age = (slot - jnp.arange(window)) % window
-        mask = age <= now
-        rotation = _rotation(self.config, now[None])
-        x = self.embed(codes, cond)[:, None]
-        keys, values = [], []
-        for block, old_k, old_v in zip(self.blocks, state["keys"], state["values"], strict=True):
-            q, k, v = block.heads(x, rotation)
-            keys.append(lax.dynamic_update_slice(old_k, k, (0, slot, 0, 0)))
-            values.append(lax.dynamic_update_slice(old_v, v, (0, slot, 0, 0)))
-            x = block.finish(x, q, keys[-1], values[-1], mask)
-        # Past the window only the remainder matters; whole windows and periods keep slot and phase.
-        cycle = int(np.lcm(window, self.config.period))
-        following = jnp.where(now + 1 >= 2 * cycle, now + 1 - cycle, now + 1)
-        return {"frame": following, "keys": tuple(keys), "values": tuple(values)}, self.outlook(x)[:, 0]
 
     def outlook(self, x: jax.Array) -> jax.Array:
         """From the last layer to what each level's network gets."""
         out = self.descend(self.norm_out(x))
         return out.reshape(*out.shape[:-1], self.config.levels, self.config.depth_width)
 
-    def choose(self, level: int, outlook: jax.Array, coarser: jax.Array) -> jax.Array:
-        """Logits of one level from its outlook and the sum of the coarser levels' embeddings."""
-        both = jnp.concatenate([outlook, coarser], axis=-1)
-        x = outlook + jnp.square(nn.relu(both @ self.refine_in[level])) @ self.refine_out[level]
-        x = x * lax.rsqrt(jnp.mean(jnp.square(x), axis=-1, keepdims=True) + 1e-6)
-        return x @ self.heads[level]
 
-    def teach(self, played: jax.Array, cond: jax.Array, target: jax.Array, drop: _Drop = None) -> list[jax.Array]:
-        """Logits of every level where the coarser levels are the target's."""
-        outlook = self.along_time(played, cond, drop)
-        coarser = jnp.zeros_like(outlook[..., 0, :])
-        logits = []
-        for level in range(self.config.levels):
-            logits.append(self.choose(level, outlook[..., level, :], coarser))
-            coarser = coarser + self.codes[level][target[..., level]]
-        return logits
+def embedded(params: Params, codes: jax.Array) -> jax.Array:
+    """Embed frames: codes (..., levels), or :data:`NOTHING`, to (..., depth_width)."""
+    levels = len(params["codes"])
+    played = sum(params["codes"][level][codes[..., level]] for level in range(levels))
+    return jnp.where(codes[..., :1] < 0, params["nothing"], played * levels**-0.5)
 
-    def sample(
-        self, state: dict[str, Any], played: jax.Array, cond: jax.Array, noise: jax.Array, temperature: jax.Array,
-        top_k: jax.Array, guidance: jax.Array | None,
-    ) -> tuple[dict[str, Any], jax.Array]:  # fmt: skip
-        """One frame, coarse to fine."""
-        state, outlook = self.one_frame(state, played, cond)
-        coarser = jnp.zeros_like(outlook[:, 0])
-        codes = []
-        for level in range(self.config.levels):
-            logits = self.choose(level, outlook[:, level], coarser)
-            if guidance is not None:
-                steered, free = jnp.split(logits, 2)
-                logits = steered + guidance * (steered - free)
-            ranked = lax.top_k(logits, self.config.codebook)[0]
-            least = lax.dynamic_slice_in_dim(ranked, top_k - 1, 1, axis=1)
-            chosen = jnp.argmax(jnp.where(logits >= least, logits + temperature * noise[level], -jnp.inf), axis=-1)
-            if guidance is not None:
-                chosen = jnp.concatenate([chosen, chosen])
-            codes.append(chosen)
-            coarser = coarser + self.codes[level][chosen]
-        return state, jnp.stack(codes, axis=-1).astype(jnp.int32)
+
+def level_logits(params: Params, level: int, outlook: jax.Array, coarser: jax.Array) -> jax.Array:
+    """Logits (..., codebook) of one level.
+
+    Parameters
+    ----------
+    params
+        Of the language model.
+    level
+        Which.
+    outlook
+        What the part along time gives this level, (..., depth_width).
+    coarser
+        Sum of the embeddings of the coarser levels' codes, of the same shape.
+    """
+    both = jnp.concatenate([outlook, coarser], axis=-1)
+    x = outlook + jnp.square(nn.relu(both @ params["refine_in"][level])) @ params["refine_out"][level]
+    x = x * lax.rsqrt(jnp.mean(jnp.square(x), axis=-1, keepdims=True) + 1e-6)
+    return x @ params["heads"][level]
 
 
 def init_params(config: LMConfig, seed: int) -> dict[str, Any]:
     """Fresh parameters, a nested dictionary of float32 arrays."""
-    codes = jnp.zeros((1, 2, config.levels), jnp.int32)
-    cond = jnp.zeros((1, 2, CONDITION_SIZE))
-    made = _Network(config).init(jax.random.key(seed), codes, cond, codes, method="teach")
-    return dict(made["params"])
-
-
-def init_state(config: LMConfig, batch: int = 1) -> dict[str, Any]:
-    """A stream that has played nothing: ``frame``; ``keys`` and ``values`` per layer (batch, window, heads, size)."""
-    shape = (batch, config.window, config.heads, config.width // config.heads)
-    empty = tuple(jnp.zeros(shape, jnp.float32) for _ in range(config.layers))
-    return {"frame": jnp.zeros((), jnp.int32), "keys": empty, "values": empty}
+    c, keys = config, jax.random.split(jax.random.key(seed), 6)
+    played, cond = jnp.zeros((1, 2, c.depth_width)), jnp.zeros((1, 2, CONDITION_SIZE))
+    small = nn.initializers.normal(0.5)
+    scaled = nn.initializers.variance_scaling(1.0, "fan_in", "truncated_normal", batch_axis=(0,))
+    return {
+        **Network(c).init(keys[0], played, cond, method="along_time")["params"],
+        "codes": small(keys[1], (c.levels, c.codebook, c.depth_width)),
+        "nothing": small(keys[2], (c.depth_width,)),
+        "refine_in": scaled(keys[3], (c.levels, 2 * c.depth_width, c.depth_hidden)),
+        "refine_out": scaled(keys[4], (c.levels, c.depth_hidden, c.depth_width)),
+        "heads": scaled(keys[5], (c.levels, c.depth_width, c.codebook)),
+    }
 
 
 def forward(
-    params: Mapping[str, Any], config: LMConfig, played: jax.Array, cond: jax.Array, target: jax.Array,
+    params: Params, config: LMConfig, played: jax.Array, cond: jax.Array, target: jax.Array,
     drop: tuple[jax.Array, float] | None = None,
 ) -> list[jax.Array]:  # fmt: skip
     """Logits of whole sequences, for training and tests.
@@ -335,65 +304,11 @@ def forward(
     list of arrays
         For each level (batch, frames, codebook).
     """
-    return _Network(config).apply({"params": params}, played, cond, target, drop, method="teach")  # type: ignore[no-any-return]
-
-
-def level_logits(
-    params: Mapping[str, Any], config: LMConfig, state: dict[str, Any], played: jax.Array, cond: jax.Array,
-    target: jax.Array,
-) -> tuple[dict[str, Any], list[jax.Array]]:  # fmt: skip
-    """Advance by one frame and return every level's logits (batch, codebook), the coarser levels being the target's."""
-
-    def run(net: _Network) -> tuple[dict[str, Any], list[jax.Array]]:
-        following, outlook = net.one_frame(state, played, cond)
-        coarser = jnp.zeros_like(outlook[:, 0])
-        logits = []
-        for level in range(config.levels):
-            logits.append(net.choose(level, outlook[:, level], coarser))
-            coarser = coarser + net.codes[level][target[:, level]]
-        return following, logits
-
-    return nn.apply(run, _Network(config))({"params": params})  # type: ignore[no-any-return]
-
-
-def sampling_noise(config: LMConfig, seed: jax.Array | int, frame: jax.Array | int) -> jax.Array:
-    """Gumbel noise (levels, codebook) of a frame, from a counter-based generator (Threefry, Salmon et al. 2011)."""
-    key = jax.random.fold_in(jax.random.key(seed, impl="threefry2x32"), frame)
-    return jax.random.gumbel(key, (config.levels, config.codebook), jnp.float32)
-
-
-def step(
-    params: Mapping[str, Any], config: LMConfig, state: dict[str, Any], played: jax.Array, cond: jax.Array,
-    noise: jax.Array, temperature: jax.Array | float, top_k: jax.Array | int, guidance: jax.Array | float | None = None,
-) -> tuple[dict[str, Any], jax.Array]:  # fmt: skip
-    """Choose the codes of the next frame.
-
-    Parameters
-    ----------
-    params, config
-        Of the network; jit with `config` static.
-    state
-        From :func:`init_state` or an earlier step.
-    played
-        Int32 (batch, levels): the frame that was last played, or heard in its place; :data:`NOTHING` at the start.
-    cond
-        Float32 (batch, CONDITION_SIZE), from :func:`condition`.
-    noise
-        Float32 (levels, codebook), from :func:`sampling_noise`.
-    temperature
-        0 (greedy) .. 4; scales the noise, which is sampling from the softmax at that temperature (Gumbel-max).
-    top_k
-        1 .. codebook: codes of each level that can be chosen.
-    guidance
-        None, or the weight w of classifier-free guidance (Ho and Salimans 2022): logits = c + w (c - u). The first half
-        of the batch is then steered (c), the second the same streams without style (u); both get the same codes.
-
-    Returns
-    -------
-    state, codes
-        The next state and int32 codes (batch, levels).
-    """
-    settings = (jnp.asarray(temperature, jnp.float32), jnp.asarray(top_k, jnp.int32), guidance)
-    return _Network(config).apply(  # type: ignore[no-any-return]
-        {"params": params}, state, played, cond, noise, *settings, method="sample"
-    )
+    outlook = Network(config).apply({"params": params}, embedded(params, played), cond, drop, method="along_time")
+    assert isinstance(outlook, jax.Array)
+    coarser = jnp.zeros_like(outlook[..., 0, :])
+    logits = []
+    for level in range(config.levels):
+        logits.append(level_logits(params, level, outlook[..., level, :], coarser))
+        coarser = coarser + params["codes"][level][target[..., level]]
+    return logits

@@ -5,10 +5,18 @@ products of a matrix and a few vectors: more threads make it no faster, and the 
 """
 
 import hashlib
+import mmap
 import os
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
-__all__ = ["cache_folder", "configure"]
+import numpy as np
+
+__all__ = ["cache_folder", "configure", "settled"]
+
+_LARGE_PAGE = 2 << 20
+_ALIGNMENT = 64
 
 
 def cache_folder() -> Path:
@@ -32,3 +40,26 @@ def configure() -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     jax.config.update("jax_cpu_enable_async_dispatch", False)
+
+
+def settled(tree: Any) -> Any:
+    """Return a tree of NumPy arrays as one of JAX arrays that lie side by side in large pages.
+
+    A step reads every weight once, and with pages of 4 KiB it waits for their addresses: 2 MiB pages take a tenth off.
+    Where the system grants none, the arrays are the same.
+    """
+    import jax
+
+    leaves, structure = jax.tree.flatten(tree)
+    starts = np.cumsum([0, *(-(-leaf.nbytes // _ALIGNMENT) * _ALIGNMENT for leaf in leaves)])
+    memory = mmap.mmap(-1, int(starts[-1]) + _LARGE_PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    with suppress(OSError):  # a kernel without large pages
+        memory.madvise(mmap.MADV_HUGEPAGE)
+    block = np.frombuffer(memory, np.uint8)
+    first = -block.ctypes.data % _LARGE_PAGE
+    placed = []
+    for leaf, start in zip(leaves, starts, strict=False):
+        place = block[first + start : first + start + leaf.nbytes].view(leaf.dtype).reshape(leaf.shape)
+        place[...] = leaf
+        placed.append(jax.device_put(place))  # JAX takes aligned memory as it is
+    return jax.tree.unflatten(structure, placed)

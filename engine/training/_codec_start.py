@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from numpy.typing import NDArray
+from rich.progress import track
 
 from jackdaw.engine.models.tiny_codec import CENTRE, SPREAD, CodecConfig, quantise
 from jackdaw.engine.models.tiny_spectrum import BANDS, FRAMES_PER_TOKEN, band_edges
@@ -20,6 +21,9 @@ from jackdaw.engine.models.tiny_spectrum import BANDS, FRAMES_PER_TOKEN, band_ed
 __all__ = ["audibility", "start_codebooks", "start_networks"]
 
 _ROUNDS = 10
+_PIECE = 16384
+_IDLE = 8
+"""Codes chosen less often than this in a round are wasted."""
 _LOUDEST = 4.0
 """Standard deviation of the first component of the latent."""
 
@@ -77,21 +81,38 @@ def start_networks(params: dict[str, Any], logs: Floats, config: CodecConfig) ->
     return {**params, "encoder": encoder, "decoder": {**params["decoder"], **layers}}
 
 
-def start_codebooks(latent: Array, config: CodecConfig, seed: int) -> Array:
-    """Return codebooks (levels, codebook, latent) by k-means on `latent` (count, latent), level after level."""
+def start_codebooks(latent: Floats, config: CodecConfig, seed: int) -> Floats:
+    """Return codebooks (levels, codebook, latent) by k-means on `latent` (count, latent), level after level.
 
-    @jax.jit
-    def improve(book: Array, rest: Array) -> tuple[Array, Array]:
-        codes = quantise(book[None], rest)[:, 0]
-        chosen = jax.nn.one_hot(codes, config.codebook)
-        count = chosen.sum(axis=0)[:, None]
-        return jnp.where(count > 0, chosen.T @ rest / jnp.maximum(count, 1), book), codes
-
-    draw, rest, books = np.random.default_rng(seed), latent, []
-    for _ in range(config.levels):
+    Give hundreds of vectors for each code: with 24 for each, the error on held-out music was a third larger.
+    """
+    draw, rest, books = np.random.default_rng(seed), latent.copy(), []
+    for _ in track(range(config.levels), description="codebooks"):
         book = rest[draw.choice(len(rest), config.codebook, replace=False)]
         for _ in range(_ROUNDS):
-            book, _ = improve(book, rest)
-        rest = rest - book[improve(book, rest)[1]]
-        books.append(book)
-    return jnp.stack(books)
+            book = _centres(rest, book, draw)
+        books.append(book.astype(jnp.bfloat16).astype(np.float32))
+        rest -= books[-1][_nearest(rest, books[-1])]
+    return np.stack(books)
+
+
+@jax.jit
+def _assign(book: Array, rest: Array) -> Array:
+    return quantise(book[None], rest, paths=1)[:, 0]
+
+
+def _nearest(rest: Floats, book: Floats) -> NDArray[np.int32]:
+    return np.concatenate([np.asarray(_assign(book, rest[at : at + _PIECE])) for at in range(0, len(rest), _PIECE)])
+
+
+def _centres(rest: Floats, book: Floats, draw: np.random.Generator) -> Floats:
+    """One round: every vector of the book moves into the middle of those nearest to it; idle ones begin elsewhere."""
+    codes = _nearest(rest, book)
+    count = np.bincount(codes, minlength=len(book))
+    order = np.argsort(codes, kind="stable")
+    used = np.flatnonzero(count)
+    sums = np.add.reduceat(rest[order], (np.cumsum(count) - count)[used], axis=0)
+    moved: Floats = rest[draw.choice(len(rest), len(book))]
+    busy = count[used] >= _IDLE
+    moved[used[busy]] = sums[busy] / count[used[busy], None]
+    return moved

@@ -16,6 +16,7 @@ import signal
 import sys
 import time
 import tomllib
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -34,7 +35,7 @@ from jackdaw.engine.models.tiny_spectrum import FRAMES_PER_TOKEN, HOP, RATE
 from jackdaw.engine.training._checkpoint import load_checkpoint, save_checkpoint
 from jackdaw.engine.training._codec_start import start_codebooks, start_networks
 from jackdaw.engine.training._features import FeatureStore, unpack
-from jackdaw.engine.weights.tensors import write_tree
+from jackdaw.engine.weights.tensors import read_tree, write_tree
 
 __all__ = ["CodecTraining", "train"]
 
@@ -53,6 +54,7 @@ class CodecTraining:
     weight_decay: float = 0.01
     clip: float = 1.0
     patches: int = 24576
+    vectors: int = 360000
     root_weight: float = 20.0
     all_levels: float = 0.6
     gain_low_db: float = -12.0
@@ -137,20 +139,27 @@ def _batch(songs: list[NDArray[np.uint8]], step: int, settings: CodecTraining) -
     }
 
 
-def _start(run: _Run, songs: list[NDArray[np.uint8]], settings: CodecTraining) -> _Run:
-    """Make encoder and codebooks, and the decoder their inverse, from clips of the corpus."""
-    clips, short = [], replace(settings, token_frames=8, batch=64)
-    for number in range(-(-settings.patches // (short.batch * short.token_frames))):
+def _clips(songs: list[NDArray[np.uint8]], settings: CodecTraining, count: int) -> Iterator[Array]:
+    """Bands of random short clips, `count` token frames in all."""
+    short = replace(settings, token_frames=8, batch=64)
+    for number in range(-(-count // (short.batch * short.token_frames))):
         drawn = _batch(songs, number, short)
-        clips.append(np.asarray(_augment(*(jnp.asarray(drawn[k]) for k in ("packed", "gains", "swap", "mono")))))
-    bands = np.concatenate(clips)
-    params = start_networks(run.params, np.log(bands + tiny_codec.HEARING), _CONFIG)
-    _, latent = tiny_codec.encode_latent(params, (), jnp.asarray(bands))
-    books = start_codebooks(latent.reshape(-1, _CONFIG.latent), _CONFIG, settings.seed)
+        yield _augment(*(jnp.asarray(drawn[name]) for name in ("packed", "gains", "swap", "mono")))
+
+
+def _start(run: _Run, songs: list[NDArray[np.uint8]], settings: CodecTraining, earlier: dict[str, Any] | None) -> _Run:
+    """Make the encoder, and the decoder its inverse, or take both from an earlier codec; then make codebooks."""
+    if earlier is None:
+        bands = np.concatenate([np.asarray(clip) for clip in _clips(songs, settings, settings.patches)])
+        params = start_networks(run.params, np.log(bands + tiny_codec.HEARING), _CONFIG)
+    else:
+        params = {**run.params, "encoder": earlier["encoder"], "decoder": earlier["decoder"]}
     # What is trained must be what is shipped, or codes would differ: round to bfloat16 at once.
-    fixed = {"encoder": params["encoder"], "codebooks": books}
-    fixed = jax.tree.map(lambda x: x.astype(jnp.bfloat16).astype(jnp.float32), fixed)
-    return run._replace(params={**params, **fixed})
+    params["encoder"] = jax.tree.map(lambda x: jnp.asarray(x, jnp.bfloat16).astype(jnp.float32), params["encoder"])
+    encode = jax.jit(lambda bands: tiny_codec.encode_latent(params, (), bands)[1])
+    latent = np.concatenate([np.asarray(encode(clip)) for clip in _clips(songs, settings, settings.vectors)])
+    params["codebooks"] = jnp.asarray(start_codebooks(latent.reshape(-1, _CONFIG.latent), _CONFIG, settings.seed))
+    return run._replace(params=params)
 
 
 def _mel() -> NDArray[np.float32]:
@@ -189,7 +198,7 @@ def _validation(run: _Run, songs: list[NDArray[np.uint8]], settings: CodecTraini
         return "no validation songs yet"
     packed, mel, params = np.stack([song[400 : 400 + frames] for song in songs]), jnp.asarray(_mel()), run.params
     parts = []
-    for levels in (3, 6):
+    for levels in (3, _CONFIG.levels):
         errors, codes = _judge(params, packed, mel, levels=levels)
         parts.append(f"{levels} levels: log {float(errors[0]):.3f} mel {float(errors[1]):.2f} dB")
     return f"{len(songs)} songs; " + "; ".join(parts) + "; " + _usage(np.asarray(codes))
@@ -221,6 +230,7 @@ def train(
     resume: bool = False,
     settings: CodecTraining,
     export: Path | None = None,
+    earlier: Path | None = None,
 ) -> None:
     """Train until `minutes` of training time are spent in all, or until Ctrl-C; then save.
 
@@ -236,6 +246,8 @@ def train(
         Everything else.
     export
         Where to write the params in bfloat16 at the end, if anywhere.
+    earlier
+        Exported codec to take the encoder and the decoder's start from; codebooks are made anew.
 
     Raises
     ------
@@ -247,6 +259,7 @@ def train(
     checkpoint, run = out / "checkpoint.safetensors", _fresh(settings)
     if resume:
         run = _Run(**load_checkpoint(checkpoint, run._asdict()))
+    known = None if earlier is None else jax.tree.map(jnp.asarray, read_tree(earlier)[0])
     store = FeatureStore(corpus, out / "features")
     store.start()
     stopped: list[int] = []
@@ -254,7 +267,7 @@ def train(
     try:
         while sum(map(len, store.songs("train"))) < settings.enough_seconds * RATE / HOP and not stopped:
             time.sleep(1)
-        run = _loop(run, store, checkpoint, minutes, settings, stopped)
+        run = _loop(run, store, checkpoint, minutes, settings, stopped, known)
     finally:
         signal.signal(signal.SIGINT, before)
         store.stop()
@@ -271,13 +284,14 @@ def _loop(
     minutes: float,
     settings: CodecTraining,
     stopped: list[int],
+    earlier: dict[str, Any] | None,
 ) -> _Run:
     spent, total = float(run.spent), minutes * 60
     saved, recent, codes = time.monotonic(), [], []
     while spent < total and not stopped:
         began, number, songs = time.monotonic(), int(run.step), store.songs("train")
         if number == 0:
-            run = _start(run, songs, settings)
+            run = _start(run, songs, settings, earlier)
             _export(checkpoint.with_name("start.safetensors"), run)
             print("start:", _validation(run, store.songs("valid"), settings), flush=True)
         run, errors, chosen = _step(
@@ -314,6 +328,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder of checkpoint and features")
     parser.add_argument("--minutes", type=float, default=40, help="training time in all (default: %(default)s)")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
+    parser.add_argument("--from", dest="earlier", type=Path, help="begin with this codec's encoder and decoder")
     parser.add_argument("--export", type=Path, help="write the params here at the end, in bfloat16")
     parser.add_argument("--settings", type=Path, default=Path(__file__).with_name("tiny.toml"), help="TOML file")
     given = parser.parse_args(arguments)
@@ -327,6 +342,7 @@ def main(arguments: list[str] | None = None) -> int:
             resume=given.resume,
             settings=settings,
             export=given.export,
+            earlier=given.earlier,
         )
     except (TypeError, ValueError, FileNotFoundError) as error:
         print(error, file=sys.stderr)

@@ -67,8 +67,47 @@ def _start(config: LMConfig, codec: Path) -> Tree:
     return params
 
 
-def train(*, corpus: Path, tokens: Path, styles: Path, codec: Path, out: Path, minutes: float, resume: bool) -> None:
-    """Train for a time, or go on where a stopped run was."""
+def _grown(config: LMConfig, codec: Path, earlier: Path) -> Tree:
+    """Parameters of an earlier model, of as many levels or fewer; levels that it has not begin fresh.
+
+    Raises
+    ------
+    ValueError
+        If the earlier model has another width or depth.
+    """
+    old, about = read_tree(earlier)
+    levels = int(about["config"]["levels"])
+    same = {name: value for name, value in about["config"].items() if name != "levels"}
+    if levels > config.levels or same != {k: v for k, v in dataclasses.asdict(config).items() if k != "levels"}:
+        raise ValueError(f"{earlier} is a model of other sizes, {about['config']}: train without --from")
+    fresh = _start(config, codec)
+    grown = {**fresh, **{name: jax.tree.map(jnp.asarray, leaf) for name, leaf in old.items()}}
+    for name in ("codes", "refine_in", "refine_out", "heads"):
+        grown[name] = jnp.concatenate([jnp.asarray(old[name]), fresh[name][levels:]])
+    # a new level says nothing yet, and the sum over levels is scaled by the root of their number
+    grown["codes"] = grown["codes"].at[levels:].multiply(0.1)
+    grown["enter"] = {"kernel": jnp.asarray(old["enter"]["kernel"]) * (config.levels / levels) ** 0.5}
+    grown["nothing"] = jnp.asarray(old["nothing"]) * (levels / config.levels) ** 0.5
+    wide = levels * config.depth_width
+    grown["descend"] = {
+        name: fresh["descend"][name].at[..., :wide].set(jnp.asarray(old["descend"][name]))
+        for name in ("kernel", "bias")
+    }
+    return grown
+
+
+def train(
+    *,
+    corpus: Path,
+    tokens: Path,
+    styles: Path,
+    codec: Path,
+    out: Path,
+    minutes: float,
+    resume: bool,
+    earlier: Path | None = None,
+) -> None:
+    """Train for a time, from the start or from an earlier model, or go on where a stopped run was."""
     settings = tomllib.loads(_SETTINGS.read_text())["lm"]
     sizes = {field.name for field in dataclasses.fields(LMConfig)}
     config = LMConfig(**{name: value for name, value in settings.items() if name in sizes})
@@ -96,7 +135,7 @@ def train(*, corpus: Path, tokens: Path, styles: Path, codec: Path, out: Path, m
     check = jax.jit(lambda params, played, cond, target: _nats(params, config, Batch(played, cond, target)))
 
     out.mkdir(parents=True, exist_ok=True)
-    params = _start(config, codec)
+    params = _start(config, codec) if earlier is None else _grown(config, codec, earlier)
     state = optimiser.init(params)
     step, spent = 0, 0.0
     if resume:
@@ -163,6 +202,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of checkpoints and weights")
     parser.add_argument("--minutes", type=float, required=True, help="how long to train, in all")
     parser.add_argument("--resume", action="store_true", help="go on from OUT's checkpoint")
+    parser.add_argument("--from", dest="earlier", type=Path, help="begin with this model, of as many levels or fewer")
     arguments = parser.parse_args()
     train(**vars(arguments))
 

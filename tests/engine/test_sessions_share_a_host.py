@@ -12,10 +12,9 @@ from test_session_plays_what_the_model_made import ramp_numbers
 
 from jackdaw.dsp import segment_path
 from jackdaw.engine import _models
-from jackdaw.engine.device import Item
 from jackdaw.engine.host import MAX_SESSIONS, Host, HostError
 from jackdaw.engine.models.beep import Beep
-from jackdaw.engine.models.contract import Audio, Controls
+from jackdaw.engine.models.contract import Audio, Controls, Item
 from jackdaw.engine.prompts import Prompt
 from jackdaw.engine.render import render
 from jackdaw.engine.session import Options, Session

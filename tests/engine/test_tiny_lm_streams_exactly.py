@@ -1,5 +1,5 @@
-"""The language model's stream: offline == step by step, saved == never stopped, equal seed == equal tokens, masked ==
-absent."""
+"""The language model's streams: offline == step by step, saved == never stopped, equal seed == equal tokens, masked ==
+absent, side by side == alone."""
 
 from functools import partial
 
@@ -16,16 +16,16 @@ from jackdaw.engine.models.tiny_lm import (
     condition,
     forward,
     init_params,
-    init_state,
     level_logits,
-    sampling_noise,
-    step,
 )
+from jackdaw.engine.models.tiny_lm_stream import advance, by_level, init_row, most_likely, sampling_noise, step
 
 CONFIG = LMConfig(
     levels=3, codebook=64, layers=2, width=32, heads=2, depth_width=16, depth_hidden=16, window=10, period=32
 )
 FRAMES = 75  # more than seven windows, two periods
+STEP = jax.jit(partial(step, config=CONFIG))
+NOISE = jax.jit(partial(sampling_noise, CONFIG))
 
 
 @pytest.fixture(scope="module")
@@ -41,27 +41,77 @@ def example(batch=2, frames=FRAMES):
     return played, cond, target
 
 
-def generate(params, state, played, frames, seed=7, temperature=1.0, top_k=20, start=0, guidance=None):
-    cond = np.zeros((played.shape[0], CONDITION_SIZE), np.float32)
-    run = jax.jit(partial(step, config=CONFIG))
+def generate(params, row, frames, seed=7, temperature=1.0, top_k=20, start=0, guidance=None, played=None):
+    """Play one stream from a row; return the row and the codes (frames, levels)."""
+    rows = [row] if guidance is None else [row, row]
+    played = np.full((1, CONFIG.levels), NOTHING, np.int32) if played is None else played[None]
+    given = {"temperature": np.float32([temperature]), "top_k": np.int32([top_k])}
+    given |= {"cond": np.zeros((len(rows), CONDITION_SIZE), np.float32)}
+    given |= {"guidance": None if guidance is None else np.float32([guidance])}
     out = []
     for frame in range(start, start + frames):
-        noise = sampling_noise(CONFIG, seed, frame)
-        given = {"played": played, "cond": cond, "noise": noise, "guidance": guidance}
-        state, played = run(params, state=state, temperature=temperature, top_k=top_k, **given)
-        out.append(np.asarray(played))
-    return state, np.stack(out, axis=1)
+        noise = NOISE(seed, frame)[None]
+        rows, played = STEP(by_level(params), rows=rows, played=played, noise=noise, **given)
+        out.append(np.asarray(played[0]))
+    return rows[0], np.stack(out)
+
+
+@jax.jit
+def frame_logits(params, rows, played, cond, target):
+    """Advance rows by one frame; return every level's logits where the coarser levels are the target's."""
+    rows, outlook = advance(params, CONFIG, rows, played, cond)
+    coarser, logits = jnp.zeros_like(outlook[:, 0]), []
+    for level in range(CONFIG.levels):
+        logits.append(level_logits(params, level, outlook[:, level], coarser))
+        coarser = coarser + params["codes"][level][target[:, level]]
+    return rows, logits
 
 
 def test_step_by_step_gives_the_logits_of_the_whole_sequence(params):
     played, cond, target = example()
     whole = forward(params, CONFIG, played, cond, target)
-    run = jax.jit(partial(level_logits, config=CONFIG))
-    state = init_state(CONFIG, 2)
+    rows = [init_row(CONFIG), init_row(CONFIG)]
     for frame in range(FRAMES):
-        state, logits = run(params, state=state, played=played[:, frame], cond=cond[:, frame], target=target[:, frame])
+        rows, logits = frame_logits(by_level(params), rows, played[:, frame], cond[:, frame], target[:, frame])
         for level in range(CONFIG.levels):
             np.testing.assert_allclose(logits[level], whole[level][:, frame], atol=2e-4)
+
+
+def test_rows_side_by_side_are_as_alone_and_do_not_leak(params):
+    """Rows of other ages beside it, in any order, and what they play: a row's logits stay the same."""
+    played, cond, target = example(batch=4, frames=40)
+
+    def logits(order, changed=None):
+        rows = [init_row(CONFIG) for _ in order]
+        out = []
+        for frame in range(40):
+            for place, row in enumerate(order):
+                if frame == 3 * row:
+                    rows[place] = init_row(CONFIG)  # row r begins 3 r frames late
+            now = played[order, frame].copy()
+            if changed is not None:
+                now[order.index(changed)] = frame % CONFIG.codebook
+            rows, level = frame_logits(by_level(params), rows, now, cond[order, frame], target[order, frame])
+            out.append(np.stack(level)[:, [order.index(row) for row in sorted(order)]])
+        return np.stack(out)
+
+    together = logits([0, 1, 2, 3])
+    np.testing.assert_allclose(logits([2, 0, 3, 1]), together, atol=1e-5)
+    np.testing.assert_allclose(logits([0, 1, 2, 3], changed=1)[:, :, [0, 2, 3]], together[:, :, [0, 2, 3]], atol=1e-5)
+    for row in range(4):
+        np.testing.assert_allclose(logits([row])[:, :, 0], together[:, :, row], atol=1e-5)
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 50, 63, 64])
+def test_the_most_likely_are_those_that_sorting_finds(count):
+    rng = np.random.default_rng(count)
+    logits = rng.normal(size=(5, 64)).astype(np.float32)
+    logits[1] *= 1e-30
+    logits[2] = np.round(logits[2] * 2)  # many are equal
+    logits[3] = -np.abs(logits[3]) * 1e30
+    least = np.sort(logits, axis=1)[:, -count, None]
+    kept = np.asarray(most_likely(logits + 0.0, np.full(5, count, np.int32)))
+    np.testing.assert_array_equal(kept, logits >= least)
 
 
 def test_what_lies_behind_the_reach_of_all_layers_is_forgotten(params):
@@ -76,43 +126,37 @@ def test_what_lies_behind_the_reach_of_all_layers_is_forgotten(params):
 
 def test_a_stream_goes_on_after_its_frame_counter_has_turned_over(params):
     cycle = int(np.lcm(CONFIG.window, CONFIG.period))
-    start = jnp.full((1, CONFIG.levels), NOTHING, jnp.int32)
-    state, first = generate(params, init_state(CONFIG), start, 25)
-    late = {**state, "frame": state["frame"] + cycle * ((2 * cycle - 5 - 25) // cycle)}
-    _, soon = generate(params, state, first[:, -1], 2 * cycle, start=25)
-    _, later = generate(params, late, first[:, -1], 2 * cycle, start=25)
+    row, first = generate(params, init_row(CONFIG), 25)
+    late = {**row, "frame": row["frame"] + cycle * ((2 * cycle - 5 - 25) // cycle)}
+    _, soon = generate(params, row, 2 * cycle, start=25, played=first[-1])
+    _, later = generate(params, late, 2 * cycle, start=25, played=first[-1])
     np.testing.assert_array_equal(soon, later)
 
 
 def test_a_state_that_was_kept_goes_on_as_if_never_stopped(params):
-    start = jnp.full((1, CONFIG.levels), NOTHING, jnp.int32)
-    _, whole = generate(params, init_state(CONFIG), start, 40)
-    state, first = generate(params, init_state(CONFIG), start, 23)
-    kept = jax.tree.map(lambda array: jnp.asarray(np.array(array)), state)
-    _, second = generate(params, kept, first[:, -1], 17, start=23)
-    np.testing.assert_array_equal(whole, np.concatenate([first, second], axis=1))
+    _, whole = generate(params, init_row(CONFIG), 40)
+    row, first = generate(params, init_row(CONFIG), 23)
+    kept = jax.tree.map(lambda array: jnp.asarray(np.array(array)), row)
+    _, second = generate(params, kept, 17, start=23, played=first[-1])
+    np.testing.assert_array_equal(whole, np.concatenate([first, second]))
 
 
 def test_equal_seeds_give_equal_tokens_and_others_do_not(params):
-    start = jnp.full((1, CONFIG.levels), NOTHING, jnp.int32)
-    one, two, three = (generate(params, init_state(CONFIG), start, 20, seed=seed)[1] for seed in (3, 3, 4))
+    one, two, three = (generate(params, init_row(CONFIG), 20, seed=seed)[1] for seed in (3, 3, 4))
     np.testing.assert_array_equal(one, two)
     assert (one != three).any()
 
 
 def test_temperature_zero_and_one_code_allowed_are_both_greedy(params):
-    start = jnp.full((1, CONFIG.levels), NOTHING, jnp.int32)
-    _, cold = generate(params, init_state(CONFIG), start, 20, temperature=0.0, top_k=CONFIG.codebook)
-    _, single = generate(params, init_state(CONFIG), start, 20, temperature=1.0, top_k=1)
+    _, cold = generate(params, init_row(CONFIG), 20, temperature=0.0, top_k=CONFIG.codebook)
+    _, single = generate(params, init_row(CONFIG), 20, temperature=1.0, top_k=1)
     np.testing.assert_array_equal(cold, single)
 
 
 def test_guidance_of_nothing_changes_nothing(params):
-    start = jnp.full((1, CONFIG.levels), NOTHING, jnp.int32)
-    _, plain = generate(params, init_state(CONFIG), start, 20)
-    _, both = generate(params, init_state(CONFIG, 2), jnp.concatenate([start, start]), 20, guidance=0.0)
-    np.testing.assert_array_equal(both[0], plain[0])
-    np.testing.assert_array_equal(both[1], plain[0])
+    _, plain = generate(params, init_row(CONFIG), 20)
+    for guidance in (0.0, 3.0):  # both rows are without style: there is nothing to be guided by
+        np.testing.assert_array_equal(generate(params, init_row(CONFIG), 20, guidance=guidance)[1], plain)
 
 
 def test_what_is_masked_is_as_if_it_were_absent():

@@ -88,8 +88,17 @@ def _steps(audio: Audio, block: int) -> Iterator[Audio]:
 # ---- pedalboard --------------------------------------------------------------------------------------------------------
 
 
-def render(folder: Path, *, rate: int, block: int, frames: int, times: int = 1, channels: int = 2,
-           impulses: list[int] | None = None, parameters: dict[str, Any] | None = None) -> dict[str, Any]:
+def render(
+    folder: Path,
+    *,
+    rate: int,
+    block: int,
+    frames: int,
+    times: int = 1,
+    channels: int = 2,
+    impulses: list[int] | None = None,
+    parameters: dict[str, Any] | None = None,
+) -> dict[str, Any]:
     """Render so many times over in one instance; files ``0.npy``, ``1.npy`` ..."""
     plugin = _pedalboard()
     for name, value in (parameters or {}).items():
@@ -111,8 +120,16 @@ def runs(folder: Path, *, cases: list[dict[str, int]]) -> list[dict[str, int]]:
         peak = int(np.argmax(heard[0]))
         apart = np.ones(heard.shape[1], bool)
         apart[max(0, peak - rate // 500) : peak + rate // 500] = False
-        seen.append({**case, "late": peak - at, "peak": float(heard[0, peak]), "latency": plugin.reported_latency_samples,
-                     "rest": float(np.abs(heard[:, apart]).max()), "length": heard.shape[1]})
+        seen.append(
+            {
+                **case,
+                "late": peak - at,
+                "peak": float(heard[0, peak]),
+                "latency": plugin.reported_latency_samples,
+                "rest": float(np.abs(heard[:, apart]).max()),
+                "length": heard.shape[1],
+            }
+        )
     return seen
 
 
@@ -138,12 +155,24 @@ def state(folder: Path, *, xml: str | None = None, parameters: dict[str, Any] | 
     first = plugin.raw_state
     other = _pedalboard()
     other.raw_state = first
-    return {"xml": _xml(plugin), "again": _xml(other), "equal": other.raw_state == first,
-            "values": {name: plugin.parameters[name].string_value for name in plugin.parameters}}
+    return {
+        "xml": _xml(plugin),
+        "again": _xml(other),
+        "equal": other.raw_state == first,
+        "values": {name: plugin.parameters[name].string_value for name in plugin.parameters},
+    }
 
 
-def stay(folder: Path, *, seconds: float, rate: int = 48000, block: int = 512, level: float = 0.0,
-         xml: str | None = None, pace: float = 1.0) -> dict[str, Any]:
+def stay(
+    folder: Path,
+    *,
+    seconds: float,
+    rate: int = 48000,
+    block: int = 512,
+    level: float = 0.0,
+    xml: str | None = None,
+    pace: float = 1.0,
+) -> dict[str, Any]:
     """Play in real time, saying ``playing`` once music comes; files ``played.npy`` and ``times.npy`` (ns of each block)."""
     plugin = _pedalboard()
     if xml is not None:
@@ -162,22 +191,36 @@ def stay(folder: Path, *, seconds: float, rate: int = 48000, block: int = 512, l
             sys.stderr.flush()
         time.sleep(max(0.0, len(blocks) * block / rate / pace - now))
     _save(folder, "played", np.concatenate([b for b in blocks if b.size], axis=1))
-    np.save(folder / "times.npy", np.array([(t, np.abs(b).max() > 0 if b.size else 0) for t, b in zip(times, blocks, strict=True)], np.int64))
+    np.save(
+        folder / "times.npy",
+        np.array([(t, np.abs(b).max() > 0 if b.size else 0) for t, b in zip(times, blocks, strict=True)], np.int64),
+    )
     return {"blocks": len(blocks)}
 
 
 # ---- DawDreamer --------------------------------------------------------------------------------------------------------
 
 
-def dream(folder: Path, *, rate: int, block: int, seconds: float, times: int = 1, impulses: list[int] | None = None,
-          side: list[int] | None = None, bpm: float | None = None) -> dict[str, Any]:
+def dream(
+    folder: Path,
+    *,
+    rate: int,
+    block: int,
+    seconds: float,
+    times: int = 1,
+    impulses: list[int] | None = None,
+    side: list[int] | None = None,
+    bpm: float | None = None,
+) -> dict[str, Any]:
     """Render with DawDreamer, which does not make up for latency; `side` feeds the sidechain."""
     import dawdreamer
 
     engine = dawdreamer.RenderEngine(rate, block)
     plugin = engine.make_plugin_processor("jackdaw", str(VST3))
     frames = round(seconds * rate)
-    graph: list[tuple[Any, list[str]]] = [(engine.make_playback_processor("main", _impulses(frames, impulses or [])), [])]
+    graph: list[tuple[Any, list[str]]] = [
+        (engine.make_playback_processor("main", _impulses(frames, impulses or [])), [])
+    ]
     inputs = ["main"]
     if side is not None:
         assert plugin.can_set_bus(4, 2)

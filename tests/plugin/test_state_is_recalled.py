@@ -1,6 +1,6 @@
 """What was saved comes back, byte for byte; with the engine away too; a newer version's state changes nothing."""
 
-import xml.etree.ElementTree as ElementTree
+from xml.etree import ElementTree
 
 FULL = (
     '<?xml version="1.0" encoding="UTF-8"?> <jackdaw version="1" model="beep-echo" seed="42"><values weight_1="0.250" '
@@ -66,7 +66,14 @@ def test_values_are_stable_over_the_whole_range(room):
     place = room("beep")
     place.environment["JACKDAW"] = "/nowhere/jackdaw"
     for values in (
-        {"weight_3": 0.123, "temperature": 3.999, "top_k": 1023, "guidance": 0.001, "input_gain_db": -59.99, "mix": 33.33},
+        {
+            "weight_3": 0.123,
+            "temperature": 3.999,
+            "top_k": 1023,
+            "guidance": 0.001,
+            "input_gain_db": -59.99,
+            "mix": 33.33,
+        },
         {"weight_3": 0.999, "temperature": 0.001, "top_k": 2, "guidance": 9.999, "volume_db": 11.99, "mute": True},
     ):
         assert place.call("state", parameters=values)["equal"]

@@ -1,0 +1,189 @@
+"""The language model of the bundled model as it plays: several streams, a frame a step, from codes to codes.
+
+A row is one history: the ring of keys and values of every layer, and how many frames it has seen. A stream that is not
+guided is one row; a guided one has a second, which is the same stream without its style. All rows go through a step
+side by side, so that the weights are read once, but each has its own arrays: nothing of a row is copied to or from
+another's.
+
+Invariants: :func:`step` gives the logits of :func:`~jackdaw.engine.models.tiny_lm.forward` over the whole sequence.
+Rows do not see each other, but for a guided pair's logits. The ring counts frames modulo whole windows and whole rotary
+periods, so that a stream never ends. Sampling noise is an input, a function of (seed, frame) alone. States are values.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from jackdaw.engine.models.tiny_lm import LMConfig, Network, Params, embedded, level_logits, rotation
+
+__all__ = ["Row", "advance", "by_level", "init_row", "most_likely", "sampling_noise", "step"]
+
+Row = dict[str, Any]
+"""``frame``, an int32 scalar; ``keys`` and ``values``, for each layer float32 (heads, window, head size)."""
+
+
+def by_level(params: Params) -> dict[str, Any]:
+    """Return parameters as files hold them, with an array a level: slicing a stack would copy it at every step."""
+    stacked = ("codes", "refine_in", "refine_out", "heads")
+    return {**params, **{name: tuple(params[name]) for name in stacked}}
+
+
+def init_row(config: LMConfig) -> Row:
+    """Return the history of a stream that has played nothing."""
+    shape = (config.heads, config.window, config.width // config.heads)
+    empty = tuple(jnp.zeros(shape, jnp.float32) for _ in range(config.layers))
+    return {"frame": jnp.zeros((), jnp.int32), "keys": empty, "values": empty}
+
+
+def sampling_noise(config: LMConfig, seed: jax.Array | int, frame: jax.Array | int) -> jax.Array:
+    """Gumbel noise (levels, codebook) of a frame, from a counter-based generator (Threefry, Salmon et al. 2011)."""
+    key = jax.random.fold_in(jax.random.key(seed, impl="threefry2x32"), frame)
+    return jax.random.gumbel(key, (config.levels, config.codebook), jnp.float32)
+
+
+def _attended(config: LMConfig, q: jax.Array, keys: jax.Array, values: jax.Array, now: jax.Array) -> jax.Array:
+    """What one row's query (heads, head size) finds in its ring; of the same shape."""
+    age = (now - jnp.arange(config.window)) % config.window
+    score = jnp.einsum("hd,hkd->hk", q, keys) * (q.shape[-1] ** -0.5)
+    weight = jax.nn.softmax(jnp.where(age <= now, score, -1e9), axis=-1)
+    return jnp.einsum("hk,hkd->hd", weight, values)
+
+
+def advance(
+    params: Params, config: LMConfig, rows: Sequence[Row], played: jax.Array, cond: jax.Array
+) -> tuple[list[Row], jax.Array]:
+    """Take in a frame.
+
+    Parameters
+    ----------
+    params, config
+        Of the network.
+    rows
+        Histories, each from :func:`init_row` or an earlier step.
+    played
+        Int32 (rows, levels): the frames last played.
+    cond
+        Float32 (rows, CONDITION_SIZE).
+
+    Returns
+    -------
+    rows, outlook
+        The next histories, and float32 (rows, levels, depth_width) for the levels' networks.
+    """
+    frames = [row["frame"] for row in rows]
+    turned = rotation(config, jnp.stack(frames))
+    cosine, sine = turned[0][:, None], turned[1][:, None]
+
+    def run(net: Network) -> tuple[list[tuple[Any, Any]], jax.Array]:
+        x = (net.enter(embedded(params, played)) + net.steer(cond))[:, None]
+        rings = []
+        for layer, block in enumerate(net.blocks):
+            found = []
+            for row, now, q, k, v in zip(rows, frames, *block.heads(x, (cosine, sine)), strict=True):
+                at = (0, now % config.window, 0)
+                keys = lax.dynamic_update_slice(row["keys"][layer], k.swapaxes(0, 1), at)
+                values = lax.dynamic_update_slice(row["values"][layer], v.swapaxes(0, 1), at)
+                found.append(_attended(config, q[0], keys, values, now))
+                rings.append((keys, values))
+            x = block.finish(x, jnp.stack(found)[:, None])
+        return rings, net.outlook(x)[:, 0]
+
+    rings, outlook = nn.apply(run, Network(config))({"params": params})
+    # Past the window only the remainder matters; whole windows and periods keep slot and phase.
+    cycle = int(np.lcm(config.window, config.period))
+    following = []
+    for index, now in enumerate(frames):
+        frame = jnp.where(now + 1 >= 2 * cycle, now + 1 - cycle, now + 1)
+        keys, values = zip(*rings[index :: len(rows)], strict=True)
+        following.append({"frame": frame, "keys": keys, "values": values})
+    return following, outlook
+
+
+def most_likely(logits: jax.Array, count: jax.Array) -> jax.Array:
+    """Return which logits are among the `count` largest of their row; all that equal the least of these are, too.
+
+    The `count`-th largest is found bit by bit, from the top, as an unsigned integer that is ordered as floats are (-0
+    below 0): exact, and a fifth of the time that sorting takes.
+
+    Parameters
+    ----------
+    logits
+        Float32 (rows, codes), not NaN.
+    count
+        Int32 (rows,), 1 .. codes.
+
+    Returns
+    -------
+    array
+        Bool (rows, codes).
+    """
+    bits = lax.bitcast_convert_type(logits, jnp.uint32)
+    top = jnp.uint32(1 << 31)
+    ordered = jnp.where(bits >= top, ~bits, bits | top)
+
+    def settle(place: jax.Array, least: jax.Array) -> jax.Array:
+        tried = least | (top >> place.astype(jnp.uint32))
+        reached = jnp.sum(ordered >= tried, axis=1, keepdims=True, dtype=jnp.int32) >= count[:, None]
+        return jnp.where(reached, tried, least)
+
+    least = lax.fori_loop(0, 32, settle, jnp.zeros((len(logits), 1), jnp.uint32))
+    return ordered >= least
+
+
+def _largest(values: jax.Array) -> jax.Array:
+    """Index of the largest of each row, of equal ones the first: argmax, in half its time."""
+    codes = values.shape[1]
+    is_largest = values >= jnp.max(values, axis=1, keepdims=True)
+    return jnp.min(jnp.where(is_largest, jnp.arange(codes, dtype=jnp.int32), codes - 1), axis=1)
+
+
+def step(
+    params: Params, config: LMConfig, rows: Sequence[Row], played: jax.Array, cond: jax.Array, noise: jax.Array,
+    temperature: jax.Array, top_k: jax.Array, guidance: jax.Array | None = None,
+) -> tuple[list[Row], jax.Array]:  # fmt: skip
+    """Choose the codes of the next frame of several streams.
+
+    Parameters
+    ----------
+    params, config
+        Of the network, from :func:`by_level`; jit with `config` static.
+    rows
+        One history a stream; guided, as many again: those of the same streams without style.
+    played
+        Int32 (streams, levels): the frame that was last played, or heard in its place; NOTHING at the start.
+    cond
+        Float32 (rows, CONDITION_SIZE), from :func:`~jackdaw.engine.models.tiny_lm.condition`.
+    noise
+        Float32 (streams, levels, codebook), from :func:`sampling_noise`.
+    temperature
+        Float32 (streams,), 0 (greedy) .. 4; scales the noise, which is sampling from the softmax at that temperature
+        (Gumbel-max).
+    top_k
+        Int32 (streams,), 1 .. codebook: codes of each level that can be chosen.
+    guidance
+        None, or float32 (streams,): the weight w of classifier-free guidance (Ho and Salimans 2022), logits =
+        c + w (c - u), where u are the logits without style. Both rows get the same codes.
+
+    Returns
+    -------
+    rows, codes
+        The next histories, and int32 codes (streams, levels).
+    """
+    again = 1 if guidance is None else 2
+    following, outlook = advance(params, config, rows, jnp.concatenate([played] * again), cond)
+    coarser = jnp.zeros_like(outlook[:, 0])
+    codes = []
+    for level in range(config.levels):
+        logits = level_logits(params, level, outlook[:, level], coarser)
+        if guidance is not None:
+            steered, free = jnp.split(logits, 2)
+            logits = steered + guidance[:, None] * (steered - free)
+        tilted = logits + temperature[:, None] * noise[:, level]
+        codes.append(_largest(jnp.where(most_likely(logits, top_k), tilted, -jnp.inf)))
+        coarser = coarser + jnp.concatenate([params["codes"][level][codes[-1]]] * again)
+    return following, jnp.stack(codes, axis=-1)

@@ -1,0 +1,170 @@
+"""The networks of `tiny`, compiled: one frame of one or several streams in one call.
+
+All streams of a call share the weights' way through the processor's caches, which is most of what a frame costs. A call
+is compiled once for each number of streams, and for guided and unguided: unguided, one history (a row) is advanced for
+each stream, and stands for both; guided, two. In a guided call, a stream whose guidance is 0 plays what it would play
+unguided.
+
+Invariants: nothing of a stream depends on the others of a call, up to rounding, since the order of a matrix product's
+sums changes with the number of its rows. States are values.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+from jackdaw.engine.models import tiny_codec as codec
+from jackdaw.engine.models import tiny_lm as lm
+from jackdaw.engine.models import tiny_lm_stream as stream
+from jackdaw.engine.models import tiny_spectrum as spectrum
+from jackdaw.engine.runtime import cpu
+
+__all__ = ["Networks"]
+
+Params = Mapping[str, Any]
+State = Mapping[str, Any]
+
+
+def _encode(params: Params, bands: jax.Array, *, config: codec.CodecConfig, levels: int) -> jax.Array:
+    return codec.encode_step(params, codec.encode_init(config), bands, config=config)[1][0, :levels]
+
+
+def _mix(
+    params: Params, bands: jax.Array, own: jax.Array, gains: jax.Array, *, config: codec.CodecConfig, levels: int
+) -> jax.Array:
+    mixed = jnp.sqrt((gains[0] * bands) ** 2 + (gains[1] * own) ** 2)
+    return _encode(params, mixed, config=config, levels=levels)
+
+
+def _decode(params: Params, state: Any, codes: jax.Array, *, config: codec.CodecConfig) -> Any:
+    return codec.decode_step(params, state, codes[..., None, :], config=config)
+
+
+def _stacked(trees: Sequence[Any]) -> Any:
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+
+
+def _parts(tree: Any, count: int) -> list[Any]:
+    return [jax.tree.map(lambda leaf: leaf[index], tree) for index in range(count)]  # noqa: B023
+
+
+def _frame(
+    params: Params,
+    played: Sequence[jax.Array],
+    decoders: Sequence[Any],
+    rows: Sequence[stream.Row],
+    steer: Mapping[str, Any],
+    *,
+    codec_config: codec.CodecConfig,
+    lm_config: lm.LMConfig,
+) -> tuple[list[stream.Row], list[dict[str, Any]]]:
+    """Return the next rows, and of each stream what it chose and what follows from that."""
+    noise = jax.vmap(partial(stream.sampling_noise, lm_config))(steer["seed"], steer["frame"])
+    settings = (noise, steer["temperature"], steer["top_k"], steer.get("guidance"))
+    following, chosen = stream.step(params["lm"], lm_config, rows, jnp.stack(played), steer["cond"], *settings)
+    decoder, bands = _decode(params["codec"], _stacked(decoders), chosen, config=codec_config)
+    return following, _parts({"codes": chosen, "bands": bands, "decoder": decoder}, len(played))
+
+
+class Networks:
+    """Codec and language model with their weights.
+
+    Parameters
+    ----------
+    params
+        ``codec`` and ``lm``: the networks' parameters, float32.
+    codec_config, lm_config
+        Their shapes. The codec has as many levels as the language model, or more.
+
+    Raises
+    ------
+    ValueError
+        If the two networks do not fit each other.
+    """
+
+    def __init__(self, params: Params, codec_config: codec.CodecConfig, lm_config: lm.LMConfig) -> None:
+        if codec_config.levels < lm_config.levels or codec_config.codebook != lm_config.codebook:
+            raise ValueError(
+                f"the codec has {codec_config.levels} levels of {codec_config.codebook} codes, the language model "
+                f"{lm_config.levels} of {lm_config.codebook}: these weights do not belong together"
+            )
+        by_level = {
+            "codec": {**params["codec"], "codebooks": tuple(params["codec"]["codebooks"])},
+            "lm": stream.by_level(params["lm"]),
+        }
+        self._params = cpu.settled(by_level)
+        self._codec_config, self._lm_config = codec_config, lm_config
+        self._frame = jax.jit(partial(_frame, codec_config=codec_config, lm_config=lm_config))
+        self._encode = jax.jit(partial(_encode, config=codec_config, levels=lm_config.levels))
+        self._mix = jax.jit(partial(_mix, config=codec_config, levels=lm_config.levels))
+        self._decode = jax.jit(partial(_decode, config=codec_config))
+
+    def init(self, seed: int) -> dict[str, Any]:
+        """Return a stream that has played nothing; `seed` is 0 .. 2**32 - 1."""
+        nothing = jnp.full(self._lm_config.levels, lm.NOTHING, jnp.int32)
+        row = stream.init_row(self._lm_config)
+        return {
+            "seed": np.uint32(seed),
+            "frame": np.uint32(0),
+            "codes": nothing,
+            "context": nothing,
+            "bands": jnp.zeros((spectrum.FRAMES_PER_TOKEN, 3, spectrum.BANDS), jnp.float32),
+            "decoder": codec.decode_init(self._codec_config),
+            "lm": (row, row),
+        }
+
+    def advance(self, states: Sequence[State], steers: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Make the next frame of every stream.
+
+        Parameters
+        ----------
+        states
+            From :meth:`init` or an earlier call.
+        steers
+            For each stream ``heard`` (None, or bands of the input, (FRAMES_PER_TOKEN, 3, BANDS)), ``gains`` (of the
+            input and of the model's own part), ``temperature``, ``guidance`` (float32), ``top_k`` (int32), and
+            ``cond``: the condition with the style and the one without, float32 (2, CONDITION_SIZE).
+
+        Returns
+        -------
+        list
+            The next states; ``bands`` is what to play, ``codes`` what was chosen, ``context`` what the model was told
+            was played before.
+        """
+        guided = any(steer["guidance"] > 0 for steer in steers)
+        ways = (0, 1) if guided else (0,)
+        given: dict[str, Any] = {name: np.stack([steer[name] for steer in steers]) for name in ("temperature", "top_k")}
+        given |= {name: np.stack([state[name] for state in states]) for name in ("seed", "frame")}
+        given["cond"] = np.stack([steer["cond"][way] for way in ways for steer in steers])
+        if guided:
+            given["guidance"] = np.stack([steer["guidance"] for steer in steers])
+        played = [self._played(state, steer) for state, steer in zip(states, steers, strict=True)]
+        rows = [state["lm"][way] for way in ways for state in states]
+        rows, made = self._frame(self._params, played, [state["decoder"] for state in states], rows, given)
+        following = []
+        for index, (state, steer, part) in enumerate(zip(states, steers, made, strict=True)):
+            free = index + len(states) if steer["guidance"] > 0 else index
+            counted = {"seed": state["seed"], "frame": np.uint32(state["frame"] + np.uint32(1))}
+            following.append({**counted, **part, "context": played[index], "lm": (rows[index], rows[free])})
+        return following
+
+    def _played(self, state: State, steer: Mapping[str, Any]) -> jax.Array:
+        """Return the codes of the last frame: those chosen, or those of the mix with what is heard."""
+        if steer["heard"] is None or not state["frame"]:
+            return state["codes"]
+        return self._mix(self._params["codec"], steer["heard"], state["bands"], steer["gains"])
+
+    def encode(self, bands: NDArray[np.float32]) -> NDArray[np.int32]:
+        """Return the codes (levels,) of a token frame's bands, (FRAMES_PER_TOKEN, 3, BANDS)."""
+        return np.asarray(self._encode(self._params["codec"], bands))
+
+    def decode(self, state: Any, codes: NDArray[np.int32]) -> tuple[Any, NDArray[np.float32]]:
+        """Return the decoder's next state and the bands of a token frame; `state` None starts a stream."""
+        state = codec.decode_init(self._codec_config) if state is None else state
+        state, bands = self._decode(self._params["codec"], state, codes)
+        return state, np.asarray(bands)
