@@ -97,8 +97,8 @@ class MusicalTime:
             beat = self._told_beat(self._told, frame, rate, anchor)
         else:
             return None
-        beat = round(beat, 4) % beats
-        return Clock(bpm=bpm, beat=0.0 if beat >= beats else beat, beats_per_bar=beats)
+        # last of all, so that equal times are equal numbers
+        return Clock(bpm=bpm, beat=round(beat % beats, 4) % beats, beats_per_bar=beats)
 
     def status(self, rate: int) -> dict[str, Any]:
         """Return where the bar is now: ``rolling``, ``bpm`` (0 = no tempo), ``bar`` (from 1, 0 = unknown), ``beat``."""
