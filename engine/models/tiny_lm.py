@@ -29,6 +29,7 @@ __all__ = [
     "CLOCK_DIMS",
     "CONDITION_SIZE",
     "NOTHING",
+    "SOBER",
     "STYLE_DIMS",
     "LMConfig",
     "Network",
@@ -47,6 +48,10 @@ Params = Mapping[str, Any]
 
 NOTHING = -1
 """As every code of a frame: nothing has been played yet."""
+
+SOBER = 0.12
+"""Level l is sampled at 1 - SOBER * l of the temperature, never below 0. The deeper a level, the nearer to uniform are
+its logits: chosen soberly, partials hold steadier."""
 
 STYLE_DIMS, CLOCK_DIMS, CHORD_DIMS = 129, 9, 24
 CONDITION_SIZE = STYLE_DIMS + CLOCK_DIMS + CHORD_DIMS

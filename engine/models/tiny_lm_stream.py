@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jackdaw.engine.models.tiny_lm import LMConfig, Network, Params, embedded, level_logits, rotation
+from jackdaw.engine.models.tiny_lm import SOBER, LMConfig, Network, Params, embedded, level_logits, rotation
 
 __all__ = ["Row", "advance", "by_level", "init_row", "most_likely", "sampling_noise", "step"]
 
@@ -41,9 +41,13 @@ def init_row(config: LMConfig) -> Row:
 
 
 def sampling_noise(config: LMConfig, seed: jax.Array | int, frame: jax.Array | int) -> jax.Array:
-    """Gumbel noise (levels, codebook) of a frame, from a counter-based generator (Threefry, Salmon et al. 2011)."""
+    """Noise (levels, codebook) of a frame: Gumbel's, less for deeper levels, as SOBER says.
+
+    It comes from a counter-based generator (Threefry, Salmon et al. 2011).
+    """
     key = jax.random.fold_in(jax.random.key(seed, impl="threefry2x32"), frame)
-    return jax.random.gumbel(key, (config.levels, config.codebook), jnp.float32)
+    part = jnp.maximum(0.0, 1.0 - SOBER * jnp.arange(config.levels))
+    return part[:, None] * jax.random.gumbel(key, (config.levels, config.codebook), jnp.float32)
 
 
 def _attended(config: LMConfig, q: jax.Array, keys: jax.Array, values: jax.Array, now: jax.Array) -> jax.Array:
@@ -161,8 +165,8 @@ def step(
     noise
         Float32 (streams, levels, codebook), from :func:`sampling_noise`.
     temperature
-        Float32 (streams,), 0 (greedy) .. 4; scales the noise, which is sampling from the softmax at that temperature
-        (Gumbel-max).
+        Float32 (streams,), 0 (greedy) .. 4; scales the noise, which is sampling from the softmax at the temperature of
+        each level (Gumbel-max).
     top_k
         Int32 (streams,), 1 .. codebook: codes of each level that can be chosen.
     guidance

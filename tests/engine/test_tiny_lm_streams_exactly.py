@@ -12,6 +12,7 @@ from jackdaw.engine.models.contract import Chord, Clock
 from jackdaw.engine.models.tiny_lm import (
     CONDITION_SIZE,
     NOTHING,
+    SOBER,
     LMConfig,
     condition,
     forward,
@@ -151,6 +152,14 @@ def test_temperature_zero_and_one_code_allowed_are_both_greedy(params):
     _, cold = generate(params, init_row(CONFIG), 20, temperature=0.0, top_k=CONFIG.codebook)
     _, single = generate(params, init_row(CONFIG), 20, temperature=1.0, top_k=1)
     np.testing.assert_array_equal(cold, single)
+
+
+def test_deeper_levels_are_chosen_more_soberly():
+    """The spread of the noise falls with the level as SOBER says, to nothing, and no further."""
+    config = LMConfig(levels=12, codebook=64)
+    frames = jax.vmap(lambda frame: sampling_noise(config, 1, frame))(jnp.arange(300))
+    spread = np.asarray(frames).std(axis=(0, 2)) / (np.pi / 6**0.5)
+    np.testing.assert_allclose(spread, np.maximum(0.0, 1.0 - SOBER * np.arange(12)), atol=0.02)
 
 
 def test_guidance_of_nothing_changes_nothing(params):
