@@ -46,7 +46,7 @@ def read_tree(path: Path, *, widen: bool = True) -> tuple[dict[str, Any], dict[s
     if not path.is_file():
         raise FileNotFoundError(f"weight file {path} is not there; install jackdaw again or train it")
     try:
-        with safe_open(path, framework="flax") as source:
+        with safe_open(path, framework="numpy") as source:
             about = json.loads((source.metadata() or {}).get(_ABOUT, "{}"))
             flat = {key: _array(source.get_tensor(key), widen) for key in source.keys()}  # noqa: SIM118
     except (SafetensorError, json.JSONDecodeError) as error:
@@ -54,9 +54,9 @@ def read_tree(path: Path, *, widen: bool = True) -> tuple[dict[str, Any], dict[s
     return traverse_util.unflatten_dict(flat, sep="/"), about
 
 
-def _array(tensor: Any, widen: bool) -> NDArray[Any]:
+def _array(tensor: NDArray[Any], widen: bool) -> NDArray[Any]:
     narrow = tensor.dtype in (jnp.bfloat16, jnp.float16)
-    return np.asarray(tensor.astype(jnp.float32) if widen and narrow else tensor)
+    return tensor.astype(np.float32) if widen and narrow else tensor
 
 
 def write_tree(path: Path, tree: Mapping[str, Any], about: Mapping[str, Any], *, narrow: bool = False) -> None:
