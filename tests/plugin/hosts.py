@@ -20,6 +20,7 @@ VST3 = Path(__file__).resolve().parents[2] / (
     "build/plugin/plugin_stub/jackdaw_plugin_artefacts/Release/VST3/Jackdaw.vst3"
 )
 _STATE = re.compile(rb"<IComponent>(.*?)</IComponent>", re.DOTALL)
+_DIGITS = ".ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+"
 _MAGIC = 0x21324356  # of JUCE's XML in binary
 
 
@@ -39,32 +40,35 @@ def _impulses(frames: int, at: list[int], channels: int = 2) -> Audio:
     return audio
 
 
-def _blob(xml: str) -> bytes:
+def state_blob(xml: str) -> bytes:
     """Return the state as the plugin gets it."""
     text = xml.encode()
     return _MAGIC.to_bytes(4, "little") + len(text).to_bytes(4, "little") + text + b"\0"
 
 
+def juce_text(blob: bytes) -> str:
+    """Write bytes as JUCE's MemoryBlock does: its base64 has an alphabet and an order of its own."""
+    bits = int.from_bytes(blob, "little")
+    digits = "".join(_DIGITS[(bits >> (6 * place)) & 63] for place in range(-(-len(blob) * 8 // 6)))
+    return f"{len(blob)}.{digits}"
+
+
+def _juce_bytes(text: str) -> bytes:
+    size, _, digits = text.partition(".")
+    bits = sum(_DIGITS.index(digit) << (6 * place) for place, digit in enumerate(digits))
+    return bits.to_bytes(len(digits) * 6 // 8 + 1, "little")[: int(size)]
+
+
 def _component(plugin: Any) -> bytes:
-    """Return the part of a pedalboard state that is the plugin's own; JUCE's base64 has an alphabet of its own."""
+    """Return the part of a pedalboard state that is the plugin's own."""
     found = _STATE.search(plugin.raw_state)
     assert found is not None
-    size, _, digits = found[1].decode().partition(".")
-    alphabet = ".ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+"
-    bits = 0
-    for place, digit in enumerate(digits):
-        bits |= alphabet.index(digit) << (6 * place)
-    return bits.to_bytes(len(digits) * 6 // 8 + 1, "little")[: int(size)]
+    return _juce_bytes(found[1].decode())
 
 
 def _with_component(plugin: Any, blob: bytes) -> bytes:
     """Return a pedalboard state with another plugin state in it."""
-    alphabet = ".ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+"
-    bits = int.from_bytes(blob, "little")
-    digits = "".join(alphabet[(bits >> (6 * place)) & 63] for place in range(-(-len(blob) * 8 // 6)))
-    coded = f"{len(blob)}.{digits}".encode()
-    old: bytes = plugin.raw_state
-    new = _STATE.sub(b"<IComponent>" + coded + b"</IComponent>", old)
+    new = _STATE.sub(b"<IComponent>" + juce_text(blob).encode() + b"</IComponent>", plugin.raw_state)
     # the header tells the length of the text that follows
     text = new[8:].rstrip(b"\0")
     return new[:4] + len(text).to_bytes(4, "little") + text + b"\0"
@@ -77,7 +81,7 @@ def _xml(plugin: Any) -> str:
 
 
 def _restore(plugin: Any, xml: str) -> None:
-    plugin.raw_state = _with_component(plugin, _blob(xml))
+    plugin.raw_state = _with_component(plugin, state_blob(xml))
 
 
 def _steps(audio: Audio, block: int) -> Iterator[Audio]:
@@ -221,15 +225,9 @@ def dream(
     graph: list[tuple[Any, list[str]]] = [
         (engine.make_playback_processor("main", _impulses(frames, impulses or [])), [])
     ]
-    inputs = ["main"]
-    if side is not None:
-        assert plugin.can_set_bus(4, 2)
-        plugin.set_bus(4, 2)
-        graph.append((engine.make_playback_processor("side", _impulses(frames, side)), []))
-        inputs.append("side")
     if bpm is not None:
         engine.set_bpm(bpm)
-    engine.load_graph([*graph, (plugin, inputs)])
+    engine.load_graph([(source, []), (plugin, ["main"])])
     for number in range(times):
         engine.render(seconds)
         _save(folder, str(number), engine.get_audio())
