@@ -1,6 +1,6 @@
 """``python -m jackdaw.bridge``: the JACK client of one session, until SIGINT or SIGTERM.
 
-Writes JSON lines to stderr (see :mod:`jackdaw.bridge.log`). Exit codes: 0 stopped, 1 failed, 2 wrong usage; in both
+Writes JSON lines to stderr (see :mod:`jackdaw.log`). Exit codes: 0 stopped, 1 failed, 2 wrong usage; in both
 latter cases the last line has level ``error`` and a text for the user.
 """
 
@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from jackdaw.bridge.log import Log
 from jackdaw.bridge.server import ServerError, load_libjack, server_name
+from jackdaw.log import Log
 
 __all__ = ["main"]
 
@@ -24,7 +24,7 @@ _SWITCH_S = 0.0005  # the control loop gets its turn soon even if another thread
 def _parser(log: Log) -> argparse.ArgumentParser:
     class Parser(argparse.ArgumentParser):
         def error(self, message: str) -> NoReturn:
-            log.write("error", "usage", text=message)
+            log.failure("usage", message)
             sys.exit(2)
 
     parser = Parser(prog="python -m jackdaw.bridge", description="The JACK client of one session.")
@@ -65,18 +65,18 @@ def _play(arguments: argparse.Namespace, log: Log) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the JACK client of one session; return the exit code."""
     names = list(sys.argv[1:] if argv is None else argv)
-    log = Log(names[names.index("--session") + 1] if "--session" in names[:-1] else "jam")
+    log = Log("bridge", names[names.index("--session") + 1] if "--session" in names[:-1] else "jam")
     arguments = _parser(log).parse_args(names)
     if not re.fullmatch(r"[a-z0-9-]{1,32}", arguments.session):
-        log.write("error", "usage", text=f"session name {arguments.session!r}: use 1 to 32 of a-z, 0-9 and -")
+        log.failure("usage", f"session name {arguments.session!r}: use 1 to 32 of a-z, 0-9 and -")
         return 2
     if arguments.record is not None and arguments.record.suffix != ".flac":
-        log.write("error", "usage", text=f"--record {arguments.record}: give a name that ends in .flac")
+        log.failure("usage", f"--record {arguments.record}: give a name that ends in .flac")
         return 2
     try:
         _play(arguments, log)
     except (ServerError, RuntimeError, OSError) as error:
-        log.write("error", "failed", text=str(error))
+        log.failure("failed", str(error))
         return 1
     log.info("stopped")
     return 0

@@ -19,10 +19,10 @@ from pathlib import Path
 from jackdaw.bridge._attachment import Attachment
 from jackdaw.bridge._connections import Connections
 from jackdaw.bridge.client import JackClient
-from jackdaw.bridge.log import Log
 from jackdaw.bridge.recorder import Recorder, Recording
 from jackdaw.bridge.server import ServerError
 from jackdaw.dsp import Client, SegmentBusy
+from jackdaw.log import Log
 
 __all__ = ["Bridge"]
 

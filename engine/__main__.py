@@ -1,6 +1,6 @@
 """``python -m jackdaw.engine``: an engine with one session, both of one name, until SIGINT or SIGTERM.
 
-Writes JSON lines to stderr (see :mod:`jackdaw.engine.log`). Exit codes: 0 stopped, 1 failed, 2 wrong usage; in both
+Writes JSON lines to stderr (see :mod:`jackdaw.log`). Exit codes: 0 stopped, 1 failed, 2 wrong usage; in both
 latter cases the last line has level ``error`` and a text for the user.
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from jackdaw.engine.log import Log
+from jackdaw.log import Log
 
 __all__ = ["main"]
 

@@ -22,10 +22,10 @@ from jackdaw.engine._errors import HostError
 from jackdaw.engine._models import Models
 from jackdaw.engine._player import Player
 from jackdaw.engine.device import Device
-from jackdaw.engine.log import Log
 from jackdaw.engine.models.contract import Model
 from jackdaw.engine.session import Options, Session
 from jackdaw.engine.weights.registry import MODELS, load_model
+from jackdaw.log import Log
 
 __all__ = ["MAX_SESSIONS", "Host", "HostError"]
 

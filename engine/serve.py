@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jackdaw.engine.host import Host
-from jackdaw.engine.log import Log
 from jackdaw.engine.protocol.server import ControlServer
 from jackdaw.engine.session import Options
+from jackdaw.log import Log
 
 __all__ = ["First", "serve"]
 

@@ -16,11 +16,11 @@ from jackdaw.engine._errors import HostError
 from jackdaw.engine._knobs import Knobs
 from jackdaw.engine._player import Desk, Player
 from jackdaw.engine._recording import Recording
-from jackdaw.engine.log import Log
 from jackdaw.engine.models.contract import Model, StreamSpec
 from jackdaw.engine.parameters import MAX_PROMPTS
 from jackdaw.engine.prompts import Embedder, Prompt, scaled, style_of
 from jackdaw.engine.state import load_state, save_state
+from jackdaw.log import Log
 
 if TYPE_CHECKING:
     from jackdaw.dsp import SegmentWriter

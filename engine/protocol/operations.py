@@ -16,7 +16,6 @@ import numpy as np
 
 from jackdaw import __version__
 from jackdaw.engine.host import MAX_SESSIONS, Host, HostError
-from jackdaw.engine.log import Log
 from jackdaw.engine.parameters import PARAMETERS
 from jackdaw.engine.prompts import MAX_PROMPTS, Prompt
 from jackdaw.engine.protocol.desk import BURST, PER_SECOND
@@ -26,6 +25,7 @@ from jackdaw.engine.protocol.revisions import Revisions
 from jackdaw.engine.protocol.transfers import PART, Snapshots, Uploads
 from jackdaw.engine.session import Options, Session
 from jackdaw.engine.weights.registry import MODELS
+from jackdaw.log import Log
 
 __all__ = ["Caller", "Operations", "refusal"]
 

@@ -16,12 +16,12 @@ import zmq
 
 from jackdaw import __version__
 from jackdaw.engine.host import Host, HostError
-from jackdaw.engine.log import Log
 from jackdaw.engine.protocol.address import EngineLock, TcpAddress, socket_path, telemetry_path
 from jackdaw.engine.protocol.curve import DoorKeeper
 from jackdaw.engine.protocol.desk import Desk
 from jackdaw.engine.protocol.messages import MAX_MESSAGE, ControlError, Request
 from jackdaw.engine.protocol.operations import Caller, Operations, refusal
+from jackdaw.log import Log
 
 __all__ = ["ControlServer"]
 

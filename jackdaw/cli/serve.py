@@ -7,9 +7,9 @@ import threading
 from pathlib import Path
 
 from jackdaw.cli._errors import UserError
-from jackdaw.engine.log import Log
 from jackdaw.engine.protocol.address import check_name, socket_path
 from jackdaw.engine.protocol.messages import ControlError
+from jackdaw.log import Log
 
 __all__ = ["register"]
 

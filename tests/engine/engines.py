@@ -16,10 +16,10 @@ from players import wait_for
 
 from jackdaw.cli import main
 from jackdaw.engine.host import Host
-from jackdaw.engine.log import Log
 from jackdaw.engine.protocol.address import is_running, socket_path
 from jackdaw.engine.protocol.client import ControlClient
 from jackdaw.engine.protocol.server import ControlServer
+from jackdaw.log import Log
 
 
 @contextmanager
