@@ -3,6 +3,7 @@
 These tests need the plugin, built; ``make test-plugin`` builds it, sets JACKDAW_PLUGIN_TESTS and runs them.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -28,6 +29,26 @@ from jackdaw.engine.protocol.messages import ControlError
 
 collect_ignore_glob = [] if os.environ.get("JACKDAW_PLUGIN_TESTS") else ["test_*.py"]
 _HOSTS = Path(__file__).resolve().parent / "hosts.py"
+
+
+_RATES = (44100, 48000, 88200, 96000, 176400, 192000)
+
+
+def cases(count: int) -> Iterator[dict[str, int]]:
+    """Return random formats, the same each time."""
+    generator = np.random.default_rng(7)
+    for _ in range(count):
+        rate = int(generator.choice(_RATES))
+        # small blocks are as likely as large ones; single frames take long, so they come with short renders
+        block = int(np.exp(generator.uniform(0.0, np.log(8192.999))))
+        frames = max(rate // 4, 3 * block) if block > 8 else rate // 20
+        yield {
+            "rate": rate,
+            "block": block,
+            "channels": int(generator.integers(1, 3)),
+            "frames": frames,
+            "at": int(generator.integers(rate // 100, frames - rate // 100)),
+        }
 
 
 class Room:
@@ -121,10 +142,8 @@ class Room:
         """End everything."""
         for child in self._children:
             child.stop()
-        try:
+        with contextlib.suppress(ControlError):  # it has ended already
             self.ask("stop")
-        except ControlError:
-            pass  # it has ended already
         shutil.rmtree(self.runtime, ignore_errors=True)
 
 

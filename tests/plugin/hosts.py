@@ -89,7 +89,7 @@ def _steps(audio: Audio, block: int) -> Iterator[Audio]:
         yield audio[:, at : at + block]
 
 
-# ---- pedalboard --------------------------------------------------------------------------------------------------------
+# ---- pedalboard ----------------------------------------------------------------------------------------------------
 
 
 def render(
@@ -170,14 +170,18 @@ def state(folder: Path, *, xml: str | None = None, parameters: dict[str, Any] | 
 def stay(
     folder: Path,
     *,
-    seconds: float,
+    seconds: float = 3600.0,
+    until: str | None = None,
     rate: int = 48000,
     block: int = 512,
     level: float = 0.0,
     xml: str | None = None,
     pace: float = 1.0,
 ) -> dict[str, Any]:
-    """Play in real time, saying ``playing`` once music comes; files ``played.npy`` and ``times.npy`` (ns of each block)."""
+    """Play in real time for so long, or until a file is there; say ``playing`` once music comes.
+
+    Files ``played.npy`` and ``times.npy``: of each block, when it was done (monotonic ns) and whether it had sound.
+    """
     plugin = _pedalboard()
     if xml is not None:
         _restore(plugin, xml)
@@ -185,24 +189,23 @@ def stay(
     generator = np.random.default_rng(0)
     blocks, times, said = [], [], False
     begun = time.monotonic()
-    while (now := time.monotonic() - begun) < seconds:
+    while (now := time.monotonic() - begun) < seconds and not (until and Path(until).exists()):
         audio = (level * generator.standard_normal((2, block))).astype(np.float32)
-        blocks.append(plugin.process(audio, rate, block, reset=False))
-        times.append(time.monotonic_ns())
-        if not said and blocks[-1].size and np.abs(blocks[-1]).max() > 0:
+        played = plugin.process(audio, rate, block, reset=False)
+        sounds = played.size > 0 and bool(np.abs(played).max() > 0)
+        blocks.append(played)
+        times.append((time.monotonic_ns(), sounds))
+        if sounds and not said:
             said = True
             sys.stderr.write("playing\n")
             sys.stderr.flush()
         time.sleep(max(0.0, len(blocks) * block / rate / pace - now))
     _save(folder, "played", np.concatenate([b for b in blocks if b.size], axis=1))
-    np.save(
-        folder / "times.npy",
-        np.array([(t, np.abs(b).max() > 0 if b.size else 0) for t, b in zip(times, blocks, strict=True)], np.int64),
-    )
+    np.save(folder / "times.npy", np.array(times, np.int64))
     return {"blocks": len(blocks)}
 
 
-# ---- DawDreamer --------------------------------------------------------------------------------------------------------
+# ---- DawDreamer ----------------------------------------------------------------------------------------------------
 
 
 def dream(
@@ -221,10 +224,7 @@ def dream(
 
     engine = dawdreamer.RenderEngine(rate, block)
     plugin = engine.make_plugin_processor("jackdaw", str(VST3))
-    frames = round(seconds * rate)
-    graph: list[tuple[Any, list[str]]] = [
-        (engine.make_playback_processor("main", _impulses(frames, impulses or [])), [])
-    ]
+    source = engine.make_playback_processor("main", _impulses(round(seconds * rate), impulses or []))
     if bpm is not None:
         engine.set_bpm(bpm)
     engine.load_graph([(source, []), (plugin, ["main"])])

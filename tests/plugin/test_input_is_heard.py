@@ -19,14 +19,14 @@ def test_main_and_sidechain_are_both_echoed(room):
         wait_until("armed", lambda: look.armed, 20)
         for main, side in ((True, False), (False, True), (True, True)):
             targets = [f"jackdaw-test:audio_in_{n}" for n in ((1, 2) if main else ()) + ((3, 4) if side else ())]
-            with jack.Client("tone", no_start_server=True, servername=name) as tone:
-                port = tone.outports.register("out")
+            tone = jack.Client("tone", no_start_server=True, servername=name)
+            port = tone.outports.register("out")
 
-                @tone.set_process_callback
-                def fill(frames, port=port):
-                    port.get_array()[:] = 0.25
+            @tone.set_process_callback
+            def fill(frames, port=port):
+                port.get_array()[:] = 0.25
 
-                tone.activate()
+            with tone:
                 for target in targets:
                     tone.connect(port, target)
                 level = 0.5 if main and side else 0.25

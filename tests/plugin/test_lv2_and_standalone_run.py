@@ -52,8 +52,14 @@ def _play(room, command, seconds, name, *, display=None):
         wait_until("music", lambda: look.hold_out[0] > 0.01, 60)
         blocks, begun = look.blocks, time.monotonic()
         time.sleep(seconds)
-        told = {"blocks": look.blocks - blocks, "seconds": time.monotonic() - begun, "hold": look.hold_out[0],
-                "late": look.late_callbacks, "alive": host.alive, "log": host.log.read_text()[-2000:]}
+        told = {
+            "blocks": look.blocks - blocks,
+            "seconds": time.monotonic() - begun,
+            "hold": look.hold_out[0],
+            "late": look.late_callbacks,
+            "alive": host.alive,
+            "log": host.log.read_text()[-2000:],
+        }
         look.close()
         host.stop()
     return told
@@ -79,8 +85,8 @@ def test_standalone_plays_and_looks_as_it_should(room):
         '<?xml version="1.0" encoding="UTF-8"?>\n<PROPERTIES>\n'
         f'<VALUE name="filterState" val="{juce_text(state_blob(state))}"/>\n'
         '<VALUE name="shouldMuteInput" val="0"/>\n'
-        '<VALUE name="audioSetup"><DEVICESETUP deviceType="JACK" audioOutputDeviceName="system" audioInputDeviceName="system"/>'
-        "</VALUE>\n</PROPERTIES>\n"
+        '<VALUE name="audioSetup"><DEVICESETUP deviceType="JACK" audioOutputDeviceName="system" '
+        'audioInputDeviceName="system"/></VALUE>\n</PROPERTIES>\n'
     )
     screen = place.start("Xvfb", display, "-screen", "0", "940x620x24", name="xvfb")
     wait_until("the screen", Path(f"/tmp/.X11-unix/X{display[1:]}").exists, 20)

@@ -2,6 +2,8 @@
 
 from xml.etree import ElementTree
 
+from studio import wait_until
+
 FULL = (
     '<?xml version="1.0" encoding="UTF-8"?> <jackdaw version="1" model="beep-echo" seed="42"><values weight_1="0.250" '
     'temperature="1.300" top_k="77.000" volume="-7.350"/><prompt slot="2" text="bossa nova"/>'
