@@ -28,7 +28,7 @@ from rich.progress import Progress
 from jackdaw.bridge.server import PrivateServer
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "plugin"))
-from conftest import Room, cases, wait_until
+from rooms import Room, cases, wait_until
 
 _URI = "urn:jackdaw-live:plugin"
 _CHUNK = 25

@@ -2,7 +2,7 @@
 
 import os
 
-from conftest import cases
+from rooms import cases
 
 _RUNS = int(os.environ.get("JACKDAW_PLUGIN_RUNS", "40"))
 
