@@ -1,6 +1,8 @@
 # make jam     play: SECONDS=30 RECORD=out.flac PROMPT="bossa nova" MODEL=tiny ARGS="..."
 # make test    everything that CI runs on the code; make lint, make bench, make wheel
+# make plugin  the plugin (VST3, LV2, standalone): make plugin-install, make test-plugin, make bench-plugin
 .PHONY: jam test lint types bench bench-bridge bench-codec wheel setup dev clean lock
+.PHONY: plugin plugin-install test-plugin bench-plugin
 .DEFAULT_GOAL := help
 
 PYTHON := .venv/bin/python
@@ -8,7 +10,7 @@ MODEL ?= tiny
 PROMPT ?= disco funk
 
 help:
-	@sed -n '1,2s/^# //p' Makefile
+	@sed -n '1,3s/^# //p' Makefile
 
 setup:
 	@scripts/setup
@@ -26,7 +28,7 @@ test: dev
 lint: dev
 	@$(PYTHON) -m ruff format --check .
 	@$(PYTHON) -m ruff check .
-	@shellcheck scripts/setup .ci/run
+	@shellcheck scripts/setup scripts/build-plugin .ci/run
 
 # strict types are checked on the package as it is installed
 types: wheel
@@ -40,6 +42,26 @@ bench-bridge: dev
 
 bench-codec: dev
 	@$(PYTHON) bench/codec.py $(ARGS)
+
+PLUGINS := build/plugin/plugin_stub/jackdaw_plugin_artefacts/Release
+
+plugin:
+	@scripts/setup --plugin
+	@scripts/build-plugin
+
+plugin-install: plugin
+	@mkdir -p ~/.vst3 ~/.lv2
+	@rm -rf ~/.vst3/Jackdaw.vst3 ~/.lv2/Jackdaw.lv2
+	@cp -r $(PLUGINS)/VST3/Jackdaw.vst3 ~/.vst3/ && cp -r $(PLUGINS)/LV2/Jackdaw.lv2 ~/.lv2/
+	@echo "installed in ~/.vst3 and ~/.lv2"
+
+test-plugin: dev plugin
+	@scripts/setup --plugin-hosts
+	@JACKDAW_PLUGIN_TESTS=1 $(PYTHON) -m pytest tests/plugin $(ARGS)
+
+bench-plugin: dev plugin
+	@scripts/setup --plugin-hosts
+	@$(PYTHON) bench/plugin.py $(ARGS)
 
 wheel: dev
 	@rm -rf dist && $(PYTHON) -m pip wheel -q --no-build-isolation --no-deps -w dist .

@@ -315,7 +315,10 @@ class Player:
                 self._reset_ring()
                 self._desk.notes.clear()
         elif self.stream is not None and self.stream.position > self.stream.start:
-            _, self._tail = self.model.step(self.state, self._steering.controls(), None)
+            try:
+                _, self._tail = self.model.step(self.state, self._steering.controls(), None)
+            except Exception as error:
+                raise HostError(f"{self.model.spec.name} breaks down: {error!r}", "failed") from error
         self.state = state
         return self._writer.epoch
 

@@ -1,4 +1,4 @@
-"""Writes ``source/Parameters.inc``, the plugin's table of parameters, from the engine's own: run it after changing that.
+"""Writes ``source/Parameters.inc``, the plugin's table of parameters, from the engine's: run it after changing that.
 
 The engine's parameters come first, in the order that hosts show; then what the plugin does by itself.
 """
@@ -53,11 +53,17 @@ def _float(value: float) -> str:
 def _row(parameter: Parameter, engine: bool) -> str:
     step = 1.0 if parameter.integer else _COARSE.get(parameter.unit, _FINE)
     label = parameter.name.replace("_", " ").capitalize()
-    return (
-        f'    {{"{parameter.name}", "{label}", {_float(parameter.minimum)}, '
-        f'{_float(parameter.maximum)}, {_float(parameter.default)}, {_float(step)}, "{parameter.unit}", Taper::{parameter.taper}, '
-        f'{str(engine).lower()}, "{parameter.help}"}},'
-    )
+    numbers = (parameter.minimum, parameter.maximum, parameter.default, step)
+    fields = [
+        f'"{parameter.name}"',
+        f'"{label}"',
+        *map(_float, numbers),
+        f'"{parameter.unit}"',
+        f"Taper::{parameter.taper}",
+        str(engine).lower(),
+        f'"{parameter.help}"',
+    ]
+    return f"    {{{', '.join(fields)}}},"
 
 
 def table() -> str:

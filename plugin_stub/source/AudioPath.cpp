@@ -52,18 +52,18 @@ void AudioPath::gather(const Buses& buses, int at, int count) noexcept {
     for (int c = 0; c < 2; ++c) {
         float* input = input_[c].data();
         float* heard = heard_[c].data();
-        if (const int channels = buses.main.getNumChannels(); channels > 0)
-            juce::FloatVectorOperations::copy(input, buses.main.getReadPointer(std::min(c, channels - 1), at), count);
+        if (buses.main.count > 0)
+            juce::FloatVectorOperations::copy(input, buses.main.channels[std::min(c, buses.main.count - 1)] + at, count);
         else
             juce::FloatVectorOperations::clear(input, count);
         juce::FloatVectorOperations::copy(heard, input, count);
-        if (const int channels = buses.side.getNumChannels(); channels > 0)
-            juce::FloatVectorOperations::add(heard, buses.side.getReadPointer(std::min(c, channels - 1), at), count);
+        if (buses.side.count > 0)
+            juce::FloatVectorOperations::add(heard, buses.side.channels[std::min(c, buses.side.count - 1)] + at, count);
     }
 }
 
-void AudioPath::mix(juce::AudioBuffer<float>& out, int at, int count) noexcept {
-    const bool mono = out.getNumChannels() == 1;
+void AudioPath::mix(const Bus& out, int at, int count) noexcept {
+    const bool mono = out.count == 1;
     const bool plain = wet_.rests() && dry_.rests() && wet_.target() == 1.0F && dry_.target() == 0.0F;
     for (int i = 0; i < count; ++i) {
         const auto n = static_cast<size_t>(i);
@@ -75,17 +75,13 @@ void AudioPath::mix(juce::AudioBuffer<float>& out, int at, int count) noexcept {
         music_[0][n] = music_[0][n] * wet + left * dry;
         music_[1][n] = music_[1][n] * wet + right * dry;
     }
-    for (int c = 0; c < out.getNumChannels(); ++c) {
-        const float* from = music_[std::min(c, 1)].data();
-        juce::FloatVectorOperations::copy(out.getWritePointer(c, at), from, count);
-    }
+    for (int c = 0; c < out.count; ++c) juce::FloatVectorOperations::copy(out.channels[c] + at, music_[c].data(), count);
 }
 
-void AudioPath::render(Buses& buses, const juce::MidiBuffer& midi, bool offline) noexcept {
-    const int frames = buses.out.getNumSamples();
+void AudioPath::render(const Buses& buses, const juce::MidiBuffer& midi, bool offline) noexcept {
     aim();
-    for (int at = 0; at < frames; at += part_) {
-        const int count = std::min(part_, frames - at);
+    for (int at = 0; at < buses.frames; at += part_) {
+        const int count = std::min(part_, buses.frames - at);
         gather(buses, at, count);
         for (const auto event : midi)
             if (event.samplePosition >= at && event.samplePosition < at + count)
@@ -93,14 +89,13 @@ void AudioPath::render(Buses& buses, const juce::MidiBuffer& midi, bool offline)
                                static_cast<uint32_t>(event.numBytes));
         const float* in[2] = {heard_[0].data(), heard_[1].data()};
         float* music[2] = {music_[0].data(), music_[1].data()};
-        const auto channels = static_cast<uint32_t>(std::min(2, buses.out.getNumChannels()));
+        const auto channels = static_cast<uint32_t>(buses.out.count);
         jd_render(client_, in, music, 2, channels, static_cast<uint32_t>(count), offline ? JD_RENDER_OFFLINE : 0);
         mix(buses.out, at, count);
         for (int c = 0; c < 2; ++c) {
-            const float* outputs[2] = {buses.out.getReadPointer(0, at),
-                                       buses.out.getReadPointer(buses.out.getNumChannels() - 1, at)};
-            raise(peaks_[0][c], juce::FloatVectorOperations::findMaximum(outputs[c], count));
-            raise(peaks_[0][c], -juce::FloatVectorOperations::findMinimum(outputs[c], count));
+            const float* output = buses.out.channels[std::min(c, buses.out.count - 1)] + at;
+            raise(peaks_[0][c], juce::FloatVectorOperations::findMaximum(output, count));
+            raise(peaks_[0][c], -juce::FloatVectorOperations::findMinimum(output, count));
             raise(peaks_[1][c], juce::FloatVectorOperations::findMaximum(heard_[c].data(), count));
             raise(peaks_[1][c], -juce::FloatVectorOperations::findMinimum(heard_[c].data(), count));
         }

@@ -29,10 +29,15 @@ class AudioPath {
     void setLatency(int frames) noexcept { latency_ = frames; } // any thread: what the host was told
     int latency() const noexcept { return latency_.load(std::memory_order_relaxed); } // any thread, RT-safe
 
-    struct Buses {
-        juce::AudioBuffer<float> main, side, out; // views of the host's buffer; main and side may have no channels
+    struct Bus { // channels in the host's buffer; none if the bus is off
+        float* channels[2] = {nullptr, nullptr};
+        int count = 0;
     };
-    void render(Buses& buses, const juce::MidiBuffer& midi, bool offline) noexcept;
+    struct Buses {
+        Bus main, side, out; // out has a channel at least, and may be the same memory as the others
+        int frames = 0;
+    };
+    void render(const Buses& buses, const juce::MidiBuffer& midi, bool offline) noexcept;
 
     // Bring everything that glides or rings to rest, in front of a bounce. The client is disarmed for it.
     void rest() noexcept;
@@ -42,7 +47,7 @@ class AudioPath {
 
   private:
     void gather(const Buses& buses, int at, int count) noexcept;
-    void mix(juce::AudioBuffer<float>& out, int at, int count) noexcept;
+    void mix(const Bus& out, int at, int count) noexcept;
     void aim() noexcept;
 
     const Parameters& parameters_;

@@ -92,11 +92,19 @@ std::optional<jd_transport> Processor::transport() const noexcept {
     return result;
 }
 
+AudioPath::Bus Processor::bus(juce::AudioBuffer<float>& buffer, bool isInput, int index) const noexcept {
+    AudioPath::Bus result;
+    result.count = std::min(2, getChannelCountOfBus(isInput, index));
+    for (int c = 0; c < result.count; ++c)
+        result.channels[c] = buffer.getWritePointer(getChannelIndexInProcessBlockBuffer(isInput, index, c));
+    return result;
+}
+
 void Processor::processBlock(juce::AudioBuffer<float>& buffer, juce::MidiBuffer& midi) {
     const juce::ScopedNoDenormals noDenormals;
     if (buffer.getNumSamples() == 0) return;
-    AudioPath::Buses buses{getBusBuffer(buffer, true, 0), getBusBuffer(buffer, true, 1), getBusBuffer(buffer, false, 0)};
-    if (!path.isPrepared() || buses.out.getNumChannels() == 0) {
+    const AudioPath::Buses buses{bus(buffer, true, 0), bus(buffer, true, 1), bus(buffer, false, 0), buffer.getNumSamples()};
+    if (!path.isPrepared() || buses.out.count == 0) {
         buffer.clear();
         return;
     }

@@ -57,6 +57,8 @@ class Processor final : public juce::AudioProcessor, private juce::Timer {
     void followLatency();                                    // not the audio thread
     std::optional<jd_transport> transport() const noexcept;  // of the present block; audio thread, RT-safe
 
+    AudioPath::Bus bus(juce::AudioBuffer<float>& buffer, bool isInput, int index) const noexcept; // audio thread, RT-safe
+
     bool wasOffline_ = false;                    // audio thread
     std::atomic<bool> bouncePending_{false};
     mutable juce::CriticalSection stateLock_;

@@ -1,131 +1,16 @@
-"""A room for each test: an engine of its own (by its runtime folder), and hosts that run in processes of their own.
+"""These tests need the plugin, built; ``make test-plugin`` builds it, sets JACKDAW_PLUGIN_TESTS and runs them."""
 
-These tests need the plugin, built; ``make test-plugin`` builds it, sets JACKDAW_PLUGIN_TESTS and runs them.
-"""
-
-import json
 import os
-import shutil
-import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
-from hosts import VST3
-from studio import Observer, Process, wait_until
-
-from jackdaw.dsp import segment_path
-from jackdaw.engine.protocol.client import ControlClient
-from jackdaw.engine.protocol.messages import ControlError
+from rooms import Room
 
 collect_ignore_glob = [] if os.environ.get("JACKDAW_PLUGIN_TESTS") else ["test_*.py"]
-_HOSTS = Path(__file__).resolve().parent / "hosts.py"
-
-
-class Room:
-    """An engine's runtime folder, and what runs in it."""
-
-    def __init__(self, folder: Path, model: str) -> None:
-        self.folder = folder
-        self.runtime = Path(tempfile.mkdtemp(prefix="jdp-", dir="/tmp"))  # sockets want short paths
-        self.environment = {
-            **os.environ,
-            "XDG_RUNTIME_DIR": str(self.runtime),
-            "XDG_STATE_HOME": str(folder / "state"),
-            "HOME": str(folder),
-            "JACKDAW": str(Path(sys.executable).with_name("jackdaw")),
-            "JACKDAW_MODEL": model,
-            "LV2_PATH": str(VST3.parents[1] / "LV2"),
-        }
-        self._children: list[Process] = []
-
-    def start(self, *command: str, name: str = "host") -> Process:
-        """Start a program in the room."""
-        before = dict(os.environ)
-        os.environ.update(self.environment)
-        try:
-            self._children.append(Process(command, self.folder / f"{name}-{len(self._children)}.log"))
-        finally:
-            os.environ.clear()
-            os.environ.update(before)
-        return self._children[-1]
-
-    def begin(self, function: str, **arguments: Any) -> Process:
-        """Let a host do something, and do not wait for it."""
-        return self.start(sys.executable, str(_HOSTS), function, json.dumps(arguments), str(self.folder))
-
-    def call(self, function: str, timeout: float = 120.0, **arguments: Any) -> Any:
-        """Let a host do something; return what it says."""
-        result = subprocess.run(
-            [sys.executable, str(_HOSTS), function, json.dumps(arguments), str(self.folder)],
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=timeout,
-        )
-        assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-4000:]
-        return json.loads(result.stdout.splitlines()[-1])
-
-    def audio(self, name: str | int) -> NDArray[np.float32]:
-        """Return what a host saved, shape (channels, frames)."""
-        audio: NDArray[np.float32] = np.load(self.folder / f"{name}.npy")
-        return audio
-
-    def ask(self, operation: str, session: str | None = None, **fields: Any) -> dict[str, Any]:
-        """Ask the room's engine."""
-        before = os.environ.get("XDG_RUNTIME_DIR")
-        os.environ["XDG_RUNTIME_DIR"] = str(self.runtime)
-        try:
-            with ControlClient(timeout=5.0) as client:
-                more = {} if session is None else {"session": session}
-                return client.ask(operation, **more, **fields)
-        finally:
-            if before is None:
-                del os.environ["XDG_RUNTIME_DIR"]
-            else:
-                os.environ["XDG_RUNTIME_DIR"] = before
-
-    def sessions(self) -> list[dict[str, Any]]:
-        """Return the sessions of the room's engine; none if it does not run."""
-        try:
-            return list(self.ask("list")["sessions"])
-        except ControlError:
-            return []
-
-    def ready(self) -> str:
-        """Wait for a session that is ready; return its name."""
-        found: list[dict[str, Any]] = wait_until(
-            "a ready session", lambda: [s for s in self.sessions() if s["phase"] == "ready"], 60
-        )
-        return str(found[0]["session"])
-
-    def observe(self, session: str) -> Observer:
-        """Look at a session's segment."""
-        wait_until("a segment", segment_path(session).exists)
-        return Observer(session)
-
-    def engine(self) -> int:
-        """Return the process of the engine."""
-        return int(self.ask("hello")["pid"])
-
-    def close(self) -> None:
-        """End everything."""
-        for child in self._children:
-            child.stop()
-        try:
-            self.ask("stop")
-        except ControlError:
-            pass  # it has ended already
-        shutil.rmtree(self.runtime, ignore_errors=True)
 
 
 @pytest.fixture

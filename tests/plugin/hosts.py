@@ -20,6 +20,7 @@ VST3 = Path(__file__).resolve().parents[2] / (
     "build/plugin/plugin_stub/jackdaw_plugin_artefacts/Release/VST3/Jackdaw.vst3"
 )
 _STATE = re.compile(rb"<IComponent>(.*?)</IComponent>", re.DOTALL)
+_DIGITS = ".ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+"
 _MAGIC = 0x21324356  # of JUCE's XML in binary
 
 
@@ -39,32 +40,35 @@ def _impulses(frames: int, at: list[int], channels: int = 2) -> Audio:
     return audio
 
 
-def _blob(xml: str) -> bytes:
+def state_blob(xml: str) -> bytes:
     """Return the state as the plugin gets it."""
     text = xml.encode()
     return _MAGIC.to_bytes(4, "little") + len(text).to_bytes(4, "little") + text + b"\0"
 
 
+def juce_text(blob: bytes) -> str:
+    """Write bytes as JUCE's MemoryBlock does: its base64 has an alphabet and an order of its own."""
+    bits = int.from_bytes(blob, "little")
+    digits = "".join(_DIGITS[(bits >> (6 * place)) & 63] for place in range(-(-len(blob) * 8 // 6)))
+    return f"{len(blob)}.{digits}"
+
+
+def _juce_bytes(text: str) -> bytes:
+    size, _, digits = text.partition(".")
+    bits = sum(_DIGITS.index(digit) << (6 * place) for place, digit in enumerate(digits))
+    return bits.to_bytes(len(digits) * 6 // 8 + 1, "little")[: int(size)]
+
+
 def _component(plugin: Any) -> bytes:
-    """Return the part of a pedalboard state that is the plugin's own; JUCE's base64 has an alphabet of its own."""
+    """Return the part of a pedalboard state that is the plugin's own."""
     found = _STATE.search(plugin.raw_state)
     assert found is not None
-    size, _, digits = found[1].decode().partition(".")
-    alphabet = ".ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+"
-    bits = 0
-    for place, digit in enumerate(digits):
-        bits |= alphabet.index(digit) << (6 * place)
-    return bits.to_bytes(len(digits) * 6 // 8 + 1, "little")[: int(size)]
+    return _juce_bytes(found[1].decode())
 
 
 def _with_component(plugin: Any, blob: bytes) -> bytes:
     """Return a pedalboard state with another plugin state in it."""
-    alphabet = ".ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+"
-    bits = int.from_bytes(blob, "little")
-    digits = "".join(alphabet[(bits >> (6 * place)) & 63] for place in range(-(-len(blob) * 8 // 6)))
-    coded = f"{len(blob)}.{digits}".encode()
-    old: bytes = plugin.raw_state
-    new = _STATE.sub(b"<IComponent>" + coded + b"</IComponent>", old)
+    new = _STATE.sub(b"<IComponent>" + juce_text(blob).encode() + b"</IComponent>", plugin.raw_state)
     # the header tells the length of the text that follows
     text = new[8:].rstrip(b"\0")
     return new[:4] + len(text).to_bytes(4, "little") + text + b"\0"
@@ -77,7 +81,7 @@ def _xml(plugin: Any) -> str:
 
 
 def _restore(plugin: Any, xml: str) -> None:
-    plugin.raw_state = _with_component(plugin, _blob(xml))
+    plugin.raw_state = _with_component(plugin, state_blob(xml))
 
 
 def _steps(audio: Audio, block: int) -> Iterator[Audio]:
@@ -85,7 +89,7 @@ def _steps(audio: Audio, block: int) -> Iterator[Audio]:
         yield audio[:, at : at + block]
 
 
-# ---- pedalboard --------------------------------------------------------------------------------------------------------
+# ---- pedalboard ----------------------------------------------------------------------------------------------------
 
 
 def render(
@@ -166,14 +170,18 @@ def state(folder: Path, *, xml: str | None = None, parameters: dict[str, Any] | 
 def stay(
     folder: Path,
     *,
-    seconds: float,
+    seconds: float = 3600.0,
+    until: str | None = None,
     rate: int = 48000,
     block: int = 512,
     level: float = 0.0,
     xml: str | None = None,
     pace: float = 1.0,
 ) -> dict[str, Any]:
-    """Play in real time, saying ``playing`` once music comes; files ``played.npy`` and ``times.npy`` (ns of each block)."""
+    """Play in real time for so long, or until a file is there; say ``playing`` once music comes.
+
+    Files ``played.npy`` and ``times.npy``: of each block, when it was done (monotonic ns) and whether it had sound.
+    """
     plugin = _pedalboard()
     if xml is not None:
         _restore(plugin, xml)
@@ -181,24 +189,23 @@ def stay(
     generator = np.random.default_rng(0)
     blocks, times, said = [], [], False
     begun = time.monotonic()
-    while (now := time.monotonic() - begun) < seconds:
+    while (now := time.monotonic() - begun) < seconds and not (until and Path(until).exists()):
         audio = (level * generator.standard_normal((2, block))).astype(np.float32)
-        blocks.append(plugin.process(audio, rate, block, reset=False))
-        times.append(time.monotonic_ns())
-        if not said and blocks[-1].size and np.abs(blocks[-1]).max() > 0:
+        played = plugin.process(audio, rate, block, reset=False)
+        sounds = played.size > 0 and bool(np.abs(played).max() > 0)
+        blocks.append(played)
+        times.append((time.monotonic_ns(), sounds))
+        if sounds and not said:
             said = True
             sys.stderr.write("playing\n")
             sys.stderr.flush()
         time.sleep(max(0.0, len(blocks) * block / rate / pace - now))
     _save(folder, "played", np.concatenate([b for b in blocks if b.size], axis=1))
-    np.save(
-        folder / "times.npy",
-        np.array([(t, np.abs(b).max() > 0 if b.size else 0) for t, b in zip(times, blocks, strict=True)], np.int64),
-    )
+    np.save(folder / "times.npy", np.array(times, np.int64))
     return {"blocks": len(blocks)}
 
 
-# ---- DawDreamer --------------------------------------------------------------------------------------------------------
+# ---- DawDreamer ----------------------------------------------------------------------------------------------------
 
 
 def dream(
@@ -217,19 +224,10 @@ def dream(
 
     engine = dawdreamer.RenderEngine(rate, block)
     plugin = engine.make_plugin_processor("jackdaw", str(VST3))
-    frames = round(seconds * rate)
-    graph: list[tuple[Any, list[str]]] = [
-        (engine.make_playback_processor("main", _impulses(frames, impulses or [])), [])
-    ]
-    inputs = ["main"]
-    if side is not None:
-        assert plugin.can_set_bus(4, 2)
-        plugin.set_bus(4, 2)
-        graph.append((engine.make_playback_processor("side", _impulses(frames, side)), []))
-        inputs.append("side")
+    source = engine.make_playback_processor("main", _impulses(round(seconds * rate), impulses or []))
     if bpm is not None:
         engine.set_bpm(bpm)
-    engine.load_graph([*graph, (plugin, inputs)])
+    engine.load_graph([(source, []), (plugin, ["main"])])
     for number in range(times):
         engine.render(seconds)
         _save(folder, str(number), engine.get_audio())

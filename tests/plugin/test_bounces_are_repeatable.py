@@ -6,7 +6,7 @@ import numpy as np
 def test_twice_in_one_instance_and_in_another_process(room):
     place = room("beep")
     place.call("render", rate=48000, block=512, frames=96000, times=3, impulses=[5000, 5001, 40000])
-    first, second, third = (place.audio(number) for number in range(3))
+    second, third = (place.audio(number) for number in (1, 2))
     np.testing.assert_array_equal(second, third)
     place.call("render", rate=48000, block=512, frames=96000, times=2, impulses=[5000, 5001, 40000])
     np.testing.assert_array_equal(place.audio(1), second)

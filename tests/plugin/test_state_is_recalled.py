@@ -2,6 +2,8 @@
 
 from xml.etree import ElementTree
 
+from studio import wait_until
+
 FULL = (
     '<?xml version="1.0" encoding="UTF-8"?> <jackdaw version="1" model="beep-echo" seed="42"><values weight_1="0.250" '
     'temperature="1.300" top_k="77.000" volume="-7.350"/><prompt slot="2" text="bossa nova"/>'
@@ -31,9 +33,12 @@ def test_parameters_and_prompts_survive(room):
 def test_the_engine_is_told(room):
     place = room("beep")
     host = place.begin("stay", seconds=60.0, xml=FULL)
-    session = place.ready()
-    told = place.ask("attach", session)
-    assert told["model"] == "beep-echo"
+
+    def told_all():
+        told = place.ask("attach", place.ready())
+        return told if told["model"] == "beep-echo" and len(told["prompts"]) == 2 else None
+
+    told = wait_until("the prompts", told_all)
     assert told["seed"] == 42
     assert told["values"]["top_k"] == 77
     assert [prompt["name"] for prompt in told["prompts"]] == ["bossa nova", '"fünk"']
