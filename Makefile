@@ -57,7 +57,7 @@ plugin-install: plugin
 
 test-plugin: dev plugin
 	@scripts/setup --plugin-hosts
-	@JACKDAW_PLUGIN_TESTS=1 $(PYTHON) -m pytest tests/plugin $(ARGS)
+	@$(PYTHON) -m pytest tests/plugin $(ARGS)
 
 bench-plugin: dev plugin
 	@scripts/setup --plugin-hosts

@@ -1,6 +1,5 @@
-"""These tests need the plugin, built; ``make test-plugin`` builds it, sets JACKDAW_PLUGIN_TESTS and runs them."""
+"""These tests need the plugin, built; ``make test-plugin`` builds it and runs them."""
 
-import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,8 +8,6 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from rooms import Room
-
-collect_ignore_glob = [] if os.environ.get("JACKDAW_PLUGIN_TESTS") else ["test_*.py"]
 
 
 @pytest.fixture

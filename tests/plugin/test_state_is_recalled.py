@@ -35,8 +35,9 @@ def test_the_engine_is_told(room):
     host = place.begin("stay", seconds=60.0, xml=FULL)
 
     def told_all():
-        told = place.ask("attach", place.ready())
-        return told if told["model"] == "beep-echo" and len(told["prompts"]) == 2 else None
+        ready = [one for one in place.sessions() if one["model"] == "beep-echo" and one["phase"] == "ready"]
+        told = place.ask("attach", ready[0]["session"]) if ready else {"prompts": []}
+        return told if len(told["prompts"]) == 2 else None
 
     told = wait_until("the prompts", told_all)
     assert told["seed"] == 42
