@@ -6,11 +6,12 @@ Any thread but the audio thread may log; a line is one write, so lines never mix
 
 import json
 import os
-import sys
 import time
 from typing import Any
 
 __all__ = ["Log"]
+
+_STDERR = 2
 
 
 class Log:
@@ -31,7 +32,7 @@ class Log:
     def write(self, level: str, event: str, **fields: Any) -> None:
         """Write a line: `level` is ``info``, ``warning`` or ``error``."""
         line = {"ts": round(time.time(), 3), "level": level, "room": self._room, "session": self._session}
-        os.write(sys.stderr.fileno(), (json.dumps({**line, "event": event, **fields}, default=str) + "\n").encode())
+        os.write(_STDERR, (json.dumps({**line, "event": event, **fields}, default=str) + "\n").encode())
 
     def info(self, event: str, **fields: Any) -> None:
         """Say what happened."""
