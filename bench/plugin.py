@@ -30,7 +30,6 @@ from jackdaw.bridge.server import PrivateServer
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "plugin"))
 from rooms import Room, cases, wait_until
 
-_URI = "urn:jackdaw-live:plugin"
 _CHUNK = 25
 _KILLS_A_HOST = 10
 _SETTLE_S = 15.0
@@ -122,7 +121,7 @@ def _sessions(folder: Path, model: str, progress: Progress) -> dict[str, Any]:
             with PrivateServer(48000, 512, f"bench-{os.getpid()}", driver="dummy") as server:
                 room.environment["JACK_DEFAULT_SERVER"] = server.name
                 for number in range(count):
-                    room.start("sh", "-c", f"sleep 600 | exec jalv -i -n jackdaw-{number} {_URI}", name="jalv")
+                    room.jalv(f"jackdaw-{count}-{number}")
                 wait_until(f"{count} sessions", partial(_all_ready, room, count), 180)
                 time.sleep(_SETTLE_S)
                 told = [room.ask("status", s["session"])["status"] for s in room.sessions()]

@@ -2,7 +2,9 @@
 //
 // Threads: prepare() where the host prepares; all else on the audio thread, RT-safe unless `offline`.
 // Invariants:
-//   - A block of any length is rendered in parts of at most the prepared block: the engine keeps enough music for that.
+//   - A block of any length is rendered in parts of at most `mostFrames` and the prepared block: those are the periods
+//     that the engine reckons with. Hosts prepare for far more than they render (Ardour: 8192), and latency follows the
+//     period; the least buffer of 200 ms holds a whole block of 8192 at 44.1 kHz all the same.
 //   - With volume 0 dB, mix 100 %, unmuted and not bypassed, music passes bit-exactly.
 //   - The dry signal is as late as the host was told, so that it and the music fit after the host's compensation.
 #pragma once
@@ -22,7 +24,7 @@ class AudioPath {
   public:
     AudioPath(const Parameters& parameters, jd_client* client) : parameters_(parameters), client_(client) {}
 
-    static constexpr int mostFrames = 8192; // of a part
+    static constexpr int mostFrames = 1024; // of a part
     void prepare(double rate, int block);
     bool isPrepared() const noexcept { return part_ > 0; }
 

@@ -9,6 +9,7 @@ namespace jackdaw {
 namespace {
 
 constexpr int bouncePatienceSeconds = 20;
+constexpr uint64_t hangNs = 9'000'000'000U; // of a block: the renderer waits for 10 s without a new frame
 
 Settings firstSettings() {
     Settings settings;
@@ -113,7 +114,9 @@ void Processor::processBlock(juce::AudioBuffer<float>& buffer, juce::MidiBuffer&
     if (!offline && wasOffline_) jd_client_arm(link.client(), 1);
     wasOffline_ = offline;
     if (const auto now = transport()) jd_client_transport(link.client(), &*now);
+    const uint64_t begun = jd_now_ns();
     path.render(buses, midi, offline);
+    if (offline && jd_now_ns() - begun > hangNs) jd_client_arm(link.client(), 0); // a hanging engine: silence from here on
 }
 
 // ---- latency -----------------------------------------------------------------------------------------------------------

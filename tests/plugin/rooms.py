@@ -26,6 +26,7 @@ from jackdaw.engine.protocol.messages import ControlError
 _HOSTS = Path(__file__).resolve().parent / "hosts.py"
 
 
+LV2_URI = "urn:jackdaw-live:plugin"
 _RATES = (44100, 48000, 88200, 96000, 176400, 192000)
 
 
@@ -77,6 +78,12 @@ class Room:
     def begin(self, function: str, **arguments: Any) -> Process:
         """Let a host do something, and do not wait for it."""
         return self.start(sys.executable, str(_HOSTS), function, json.dumps(arguments), str(self.folder))
+
+    def jalv(self, name: str) -> Process:
+        """Start the LV2 in jalv, as a JACK client of that name; a pipe that nobody writes keeps it from ending."""
+        pipe = self.folder / f"{name}.pipe"
+        os.mkfifo(pipe)
+        return self.start("sh", "-c", f'exec jalv -i -n {name} {LV2_URI} 0<>"{pipe}"', name="jalv")
 
     def call(self, function: str, timeout: float = 120.0, **arguments: Any) -> Any:
         """Let a host do something; return what it says."""

@@ -14,7 +14,7 @@ def test_main_and_sidechain_are_both_echoed(room):
     name = f"plug-{os.getpid()}"
     with PrivateServer(48000, 256, name, driver="dummy") as server:
         place.environment["JACK_DEFAULT_SERVER"] = server.name
-        place.start("sh", "-c", "sleep 60 | exec jalv -i -n jackdaw-test urn:jackdaw-live:plugin", name="jalv")
+        place.jalv("jackdaw-test")
         look = place.observe(place.ready())
         wait_until("armed", lambda: look.armed, 20)
         for main, side in ((True, False), (False, True), (True, True)):
