@@ -152,9 +152,11 @@ bool EngineLink::connect(int& pauseMs) {
 }
 
 void EngineLink::serve() {
+    int refusalMs = 250;
     while (!stop_) {
         if (!opened_ && !open()) {
-            pause(3000); // or until something is changed
+            pause(refusalMs); // or until something is changed
+            refusalMs = std::min(3000, 2 * refusalMs);
             if (ask("hello", {}).ok) continue;
         }
         poll(tickMs);
