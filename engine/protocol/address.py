@@ -10,6 +10,7 @@ import ipaddress
 import os
 import re
 import stat
+import time
 from pathlib import Path
 from typing import Self
 
@@ -26,6 +27,7 @@ __all__ = [
     "telemetry_path",
 ]
 
+_LOCK_TRIES, _LOCK_TRY_S = 6, 0.02
 NAME = re.compile(r"[a-z0-9-]{1,32}")
 """Names of engines and sessions."""
 
@@ -98,18 +100,26 @@ class EngineLock:
         self._path = _path(engine, ".lock", make=True)
         while True:
             self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-            try:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if not self._is_locked_now():
                 os.close(self._file)
                 raise ControlError(
                     f"engine {engine!r} runs already: `jackdaw ctl stop --engine {engine}` stops it; or give this one "
                     f"another name",
                     "in use",
-                ) from None
+                )
             if self._is_the_file_of_that_name():
                 return
             os.close(self._file)  # its owner removed it just now: what we locked is no longer found by anyone
+
+    def _is_locked_now(self) -> bool:
+        """Take the lock; who only asks whether an engine lives holds it for an instant."""
+        for _ in range(_LOCK_TRIES):
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return True
+            except BlockingIOError:
+                time.sleep(_LOCK_TRY_S)
+        return False
 
     def _is_the_file_of_that_name(self) -> bool:
         try:

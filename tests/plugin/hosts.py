@@ -205,6 +205,22 @@ def stay(
     return {"blocks": len(blocks)}
 
 
+def together(folder: Path, *, states: list[str], seconds: float, until: str, rate: int, block: int) -> dict[str, Any]:
+    """Play several instances side by side, block by block, until a file is there; the last `seconds` are kept."""
+    plugins = [_pedalboard() for _ in states]
+    for plugin, xml in zip(plugins, states, strict=True):
+        _restore(plugin, xml)
+    kept: list[list[Audio]] = [[] for _ in states]
+    most = round(seconds * rate / block)
+    while not Path(until).exists() or len(kept[0]) < most:
+        for plugin, blocks in zip(plugins, kept, strict=True):
+            blocks.append(plugin.process(np.zeros((2, block), np.float32), rate, block, reset=False))
+            del blocks[:-most]
+    for number, blocks in enumerate(kept):
+        _save(folder, str(number), np.concatenate(blocks, axis=1))
+    return {"instances": len(plugins)}
+
+
 # ---- DawDreamer ----------------------------------------------------------------------------------------------------
 
 
