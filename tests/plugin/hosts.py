@@ -250,6 +250,27 @@ def dream(
     return {"latency": plugin.get_latency_samples()}
 
 
+def dream_state(folder: Path, *, values: dict[str, float]) -> dict[str, Any]:
+    """Turn knobs (0..1), save, load into another instance, save again; say whether the files are equal."""
+    import dawdreamer
+
+    engine = dawdreamer.RenderEngine(48000, 512)
+    one, other = (engine.make_plugin_processor(name, str(VST3)) for name in ("one", "other"))
+    index = {entry["name"]: entry["index"] for entry in one.get_parameters_description()}
+    for name, value in values.items():
+        one.set_parameter(index[name], value)
+    files = [folder / "one.state", folder / "other.state"]
+    one.save_state(str(files[0]))
+    other.load_state(str(files[0]))
+    other.save_state(str(files[1]))
+    return {
+        "equal": files[0].read_bytes() == files[1].read_bytes(),
+        "bytes": files[0].stat().st_size,
+        "values": {name: other.get_parameter(index[name]) for name in values},
+        "names": sorted(index),
+    }
+
+
 if __name__ == "__main__":
     function, arguments, where = sys.argv[1:]
     answer = globals()[function](Path(where), **json.loads(arguments))

@@ -3,6 +3,7 @@
 import os
 
 import jack
+import numpy as np
 from studio import wait_until
 
 from jackdaw.bridge.server import PrivateServer
@@ -47,3 +48,11 @@ def test_what_is_played_is_in_the_context(room):
 
     wait_until("input in the model's context", heard, 20)
     host.kill()
+
+
+def test_dawdreamers_input_comes_back(room):
+    place = room("beep-echo")
+    told = place.call("dream", rate=48000, block=512, seconds=2.0, times=2, impulses=[24000])
+    heard = np.abs(place.audio(1)[0])
+    assert abs(int(np.argmax(heard)) - 24000 - told["latency"]) <= 512
+    assert heard.max() > 0.2

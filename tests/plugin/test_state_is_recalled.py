@@ -83,3 +83,12 @@ def test_values_are_stable_over_the_whole_range(room):
         {"weight_3": 0.999, "temperature": 0.001, "top_k": 2, "guidance": 9.999, "volume_db": 11.99, "mute": True},
     ):
         assert place.call("state", parameters=values)["equal"]
+
+
+def test_dawdreamer_recalls_it_to_the_bit(room):
+    values = {"Temperature": 0.375, "Weight 2": 0.25, "Mix": 0.5}
+    told = room("beep").call("dream_state", values=values)
+    assert told["equal"]
+    assert told["bytes"] > 100
+    for name, value in values.items():
+        assert abs(told["values"][name] - value) < 0.01, told
