@@ -19,7 +19,7 @@ __all__ = ["First", "serve"]
 
 _POLL_S = 0.1
 _GRACE_S = 10.0
-_SWITCH_S = 0.001
+_SWITCH_S = 0.0005
 """How long the device's thread may wait for Python's lock while another thread computes, e.g. embeds a prompt."""
 
 
