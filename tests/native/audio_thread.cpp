@@ -22,13 +22,13 @@
 #include <cstdlib>
 #include <cstring>
 #include <new>
-#include <string>
 #include <thread>
 #include <vector>
 
 #include <jackdaw/session.h>
 
 #include "hooks.hpp"
+#include "segments.hpp"
 
 namespace {
 
@@ -117,14 +117,6 @@ int transport_query(const void*, void*) { return 1; }
 
 // ---- everything that may happen ------------------------------------------------------------------------------------
 
-uint64_t state = 88172645463325252ULL;
-uint32_t dice(uint32_t sides) {
-    state ^= state << 13U;
-    state ^= state >> 7U;
-    state ^= state << 17U;
-    return static_cast<uint32_t>(state % sides);
-}
-
 void engine(jd_segment* segment, const std::vector<float>& music) {
     const uint64_t fill = jd_writer_fill(segment);
     const uint32_t way = dice(1000);
@@ -170,16 +162,8 @@ int main(int argc, char** argv) {
     sem_init(&semaphore, 0, 1);
 
     jd_segment* segments[2];
-    for (int i = 0; i < 2; ++i) {
-        const std::string path = "/dev/shm/jackdaw-audio-thread-" + std::to_string(getpid()) + "-" + std::to_string(i);
-        if (jd_segment_open(path.c_str(), 2, 16384, &segments[i]) != 0) return 2;
-        jd_header* header = jd_segment_header(segments[i]);
-        jd_store(&header->out_target, 4000);
-        jd_store(&header->out_limit, 9000);
-        jd_store(&header->ring_rate, 48000);
-    }
-    std::vector<float> music(4000);
-    for (size_t i = 0; i < music.size(); ++i) music[i] = static_cast<float>(i % 200) / 200.0F - 0.5F;
+    if (!open_segments("audio-thread", segments)) return 2;
+    const std::vector<float> music = some_music();
     jd_client* client = jd_client_new();
     jd_tap* tap = jd_tap_new(65536);
     jd_client_set_tap(client, tap);

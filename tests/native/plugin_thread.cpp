@@ -11,18 +11,11 @@
 
 #include "Processor.h"
 #include "hooks.hpp"
+#include "segments.hpp"
 
 namespace {
 
 constexpr int block = 512, most = 1500; // blocks may be longer than was prepared
-
-uint64_t state = 88172645463325252ULL;
-uint32_t dice(uint32_t sides) {
-    state ^= state << 13U;
-    state ^= state >> 7U;
-    state ^= state << 17U;
-    return static_cast<uint32_t>(state % sides);
-}
 
 class Head final : public juce::AudioPlayHead {
   public:
@@ -64,16 +57,8 @@ int main(int argc, char** argv) {
     processor.prepareToPlay(48000.0, block);
 
     jd_segment* segments[2];
-    for (int i = 0; i < 2; ++i) {
-        const std::string path = "/dev/shm/jackdaw-plugin-thread-" + std::to_string(getpid()) + "-" + std::to_string(i);
-        if (jd_segment_open(path.c_str(), 2, 16384, &segments[i]) != 0) return 2;
-        jd_header* header = jd_segment_header(segments[i]);
-        jd_store(&header->out_target, 4000);
-        jd_store(&header->out_limit, 9000);
-        jd_store(&header->ring_rate, 48000);
-    }
-    std::vector<float> music(4000);
-    for (size_t i = 0; i < music.size(); ++i) music[i] = static_cast<float>(i % 200) / 200.0F - 0.5F;
+    if (!open_segments("plugin-thread", segments)) return 2;
+    const std::vector<float> music = some_music();
 
     std::atomic<bool> done{false};
     std::thread audio([&] {
