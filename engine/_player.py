@@ -32,7 +32,7 @@ from jackdaw.engine.models.contract import Audio, Clock, Controls, Model
 if TYPE_CHECKING:
     from jackdaw.dsp import SegmentWriter
 
-__all__ = ["Desk", "Player"]
+__all__ = ["Player", "Shared"]
 
 _IDLE_S = 0.01
 _POLL_S = 0.02
@@ -47,7 +47,7 @@ _COST_WEIGHT = 0.1
 _T = TypeVar("_T")
 
 
-class Desk:
+class Shared:
     """What a session and its player share: the segment, the knobs, and what is told.
 
     Parameters
@@ -94,20 +94,20 @@ class Player:
         Warmed up; its steps are played.
     state
         A fresh state of it.
-    desk
+    shared
         Of the session.
     """
 
-    def __init__(self, model: Model, state: Any, desk: Desk) -> None:
+    def __init__(self, model: Model, state: Any, shared: Shared) -> None:
         self.model = model
         self.state = state
         self.stream: Stream | None = None
         self.error: Exception | None = None
         self.ended = False
         self.on_letter: Callable[[], None] = lambda: None
-        self._desk = desk
-        self._writer = desk.writer
-        self._steering = Steering(desk.knobs, model.spec)
+        self._shared = shared
+        self._writer = shared.writer
+        self._steering = Steering(shared.knobs, model.spec)
         self._reader: tuple[int, int, int] | None = None
         self._is_fresh = False
         self._letters: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
@@ -178,14 +178,14 @@ class Player:
         reader = (self._writer.reader_instance, self._writer.reader_rate, self._writer.reader_block)
         if reader[1] == 0 or not self._writer.reader_alive:
             if self._reader is not None:
-                self._desk.say("reader left")
+                self._shared.say("reader left")
                 self._reader, self.stream = None, None
-                self._desk.notes.clear()
+                self._shared.notes.clear()
             self._free_since = now
             return _IDLE_S
         if self.stream is None or reader != self._reader:
             self._begin_epoch(reader)
-            self._desk.say("reader attached", rate=reader[1], period=reader[2])
+            self._shared.say("reader attached", rate=reader[1], period=reader[2])
         assert self.stream is not None
         wait = self.stream.due()
         if wait <= 0:
@@ -201,22 +201,22 @@ class Player:
             self.model.spec,
             rate=reader[1],
             period=reader[2],
-            hear=self._desk.hear,
-            floor_s=self._desk.floor_s,
-            ceiling_s=self._desk.ceiling_s,
+            hear=self._shared.hear,
+            floor_s=self._shared.floor_s,
+            ceiling_s=self._shared.ceiling_s,
             now=time.monotonic(),
             p99=0.0 if self._is_fresh else self._p99,
         )
         self._writer.read_midi()
-        self._desk.notes.clear()
+        self._shared.notes.clear()
         self._reader, self.stream = reader, stream
         self._publish_pace(stream)
         self._writer.publish(ring_rate=stream.rate)
 
     def _reset_ring(self) -> None:
-        now = self._desk.time.now
+        now = self._shared.time.now
         self._writer.reset()
-        self._desk.time.begin_epoch(now, self._writer.epoch_start)
+        self._shared.time.begin_epoch(now, self._writer.epoch_start)
 
     def _publish_pace(self, stream: Stream) -> None:
         pace = stream.pace
@@ -254,12 +254,12 @@ class Player:
 
     def begin(self) -> tuple[Any, Controls, Audio | None]:
         """Return what the step that is due takes: state, controls, what was heard."""
-        stream, desk = self.stream, self._desk
+        stream, shared = self.stream, self._shared
         assert stream is not None
         self._waited = min(max(0.0, time.monotonic() - self._free_since), stream.lateness)
         heard = stream.hear()
-        desk.notes.queue(self._writer.read_midi())
-        held = desk.notes.step(self._writer.in_read)
+        shared.notes.queue(self._writer.read_midi())
+        held = shared.notes.step(self._writer.in_read)
         known = self.model.spec.controls
         clock = self._clock(stream) if "clock" in known else None
         return self.state, self._steering.controls(clock, held if "notes" in known else None), heard
@@ -272,14 +272,14 @@ class Player:
         is_told = not (stream.is_first_fill and (self._is_fresh or self._writer.freewheeling))
         spec = self.model.spec
         ahead = round(spec.look_ahead * stream.rate / spec.sample_rate)
-        return self._desk.time.clock(stream.position + ahead, stream.rate, studio=is_told)
+        return self._shared.time.clock(stream.position + ahead, stream.rate, studio=is_told)
 
     def end(self, state: Any, audio: Audio, seconds: float) -> None:
         """Play what the step made, which took so many seconds."""
         stream = self.stream
         assert stream is not None
         self.state = state
-        self._desk.times.add(seconds)
+        self._shared.times.add(seconds)
         self._spans.add(self._waited + seconds)
         self._cost += _COST_WEIGHT * (seconds - self._cost) if self._cost else seconds
         if self._tail is not None:
@@ -288,8 +288,8 @@ class Player:
         audio = self._steering.with_volume(audio)
         if self._fade:
             audio = audio * self._fade.popleft()
-        if self._desk.recording is not None:
-            self._desk.recording.offer(audio)
+        if self._shared.recording is not None:
+            self._shared.recording.offer(audio)
         stream.play(audio)
         if self._is_fresh and not stream.is_first_fill:
             self._is_fresh = False
@@ -300,7 +300,7 @@ class Player:
         """Play no more: the ring plays out and fades."""
         self.error = error
         self._writer.publish(stopping=True)
-        self._desk.say("failed", error=repr(error))
+        self._shared.say("failed", error=repr(error))
 
     def start_over(self, state: Any, *, epoch: bool) -> int:
         """Go on from another state (a letter): crossfading, or in a new epoch; return the epoch's number."""
@@ -313,7 +313,7 @@ class Player:
                 self._begin_epoch(self._reader)
             else:
                 self._reset_ring()
-                self._desk.notes.clear()
+                self._shared.notes.clear()
         elif self.stream is not None and self.stream.position > self.stream.start:
             try:
                 _, self._tail = self.model.step(self.state, self._steering.controls(), None)
@@ -344,23 +344,23 @@ class Player:
 
     def _tell(self, stream: Stream) -> None:
         """Publish what a step changed."""
-        desk = self._desk
+        shared = self._shared
         context = getattr(self.model, "context", None)
         if context is not None:
-            desk.report.note_heard(context(self.state), desk.times.count * self.model.spec.frames_per_step)
-        self._writer.publish(steps=desk.times.count)
+            shared.report.note_heard(context(self.state), shared.times.count * self.model.spec.frames_per_step)
+        self._writer.publish(steps=shared.times.count)
         now = time.monotonic()
         if now - self._adapted < _ADAPT_S:
             return
         self._adapted = now
         self._p99 = self._spans.quantiles()[2]
-        self._writer.publish(step_ns_p99=int(desk.times.quantiles()[2] * 1e9))
+        self._writer.publish(step_ns_p99=int(shared.times.quantiles()[2] * 1e9))
         if stream.adapt(now, self._p99):
             self._publish_pace(stream)
             target = round(stream.pace.target / stream.rate * 1e3, 1)
-            desk.say("pace", target_ms=target, p99_ms=round(self._p99 * 1e3, 2))
+            shared.say("pace", target_ms=target, p99_ms=round(self._p99 * 1e3, 2))
         self._watch(stream)
 
     def _watch(self, stream: Stream) -> None:
-        if self._desk.report.watch(stream):
-            self._desk.say("first sound")
+        if self._shared.report.watch(stream):
+            self._shared.say("first sound")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from jackdaw.engine._errors import HostError
 from jackdaw.engine._knobs import Knobs
-from jackdaw.engine._player import Desk, Player
+from jackdaw.engine._player import Player, Shared
 from jackdaw.engine._recording import Recording
 from jackdaw.engine.models.contract import Model, StreamSpec
 from jackdaw.engine.parameters import MAX_PROMPTS
@@ -108,7 +108,7 @@ class Session:
         self._log = log
         self._hear = hear
         self._path = writer.path
-        self._desk = Desk(
+        self._shared = Shared(
             writer,
             Knobs(options.parameters),
             hear=hear,
@@ -167,7 +167,7 @@ class Session:
 
     def values(self) -> dict[str, float]:
         """Return all parameters, in users' units."""
-        return dict(self._desk.knobs.now.values)
+        return dict(self._shared.knobs.now.values)
 
     def wait_until_ready(self, timeout: float | None = None) -> bool:
         """Wait while the model loads; return whether it is ready (False: it failed, or `timeout` seconds were over)."""
@@ -184,10 +184,10 @@ class Session:
         with self._closing:
             if self._ended.is_set():
                 raise self._gone()
-            player, desk = self._player, self._desk
+            player, shared = self._player, self._shared
             stream = None if player is None else player.stream
-            told = desk.report.status(self.spec, stream, self.options.floor_s)
-            recording = desk.recording
+            told = shared.report.status(self.spec, stream, self.options.floor_s)
+            recording = shared.recording
             return {
                 "session": self.name,
                 "model": self.model_name,
@@ -197,8 +197,8 @@ class Session:
                 **told,
                 "parameters": self.values(),
                 "prompts": [{"name": prompt.name, "weight": prompt.weight} for prompt in self.prompts],
-                "notes": sorted(desk.notes.held),
-                "transport": desk.time.status(told["rate"]),
+                "notes": sorted(shared.notes.held),
+                "transport": shared.time.status(told["rate"]),
                 "recording": None if recording is None else recording.status(),
                 "hear": self._hear,
                 "seed": self.seed,
@@ -214,7 +214,7 @@ class Session:
         ValueError
             If a name or value is wrong; nothing is changed then.
         """
-        result = self._desk.knobs.turn(values)
+        result = self._shared.knobs.turn(values)
         self._changed()
         return result
 
@@ -270,7 +270,7 @@ class Session:
 
     def play_notes(self, messages: Iterable[bytes]) -> frozenset[int]:
         """Play MIDI messages; return the notes that are held then."""
-        held = self._desk.notes.play(messages)
+        held = self._shared.notes.play(messages)
         self._changed()
         return held
 
@@ -296,7 +296,7 @@ class Session:
         with self._closing:
             if self._ended.is_set():
                 raise self._gone()
-            self._desk.time.tell(bpm, beat, beats_per_bar, rolling)
+            self._shared.time.tell(bpm, beat, beats_per_bar, rolling)
         self._changed()
 
     def save_state(self) -> bytes:
@@ -343,9 +343,9 @@ class Session:
             If the model is loading, or the session has failed or ended.
         """
         with self._changing:
-            now = self._desk.recording
+            now = self._shared.recording
             if path is None:
-                self._desk.recording = None
+                self._shared.recording = None
                 result = None if now is None else now.close()
             elif now is not None:
                 raise ValueError(f"a recording to {now.path} is going on; end that first")
@@ -353,8 +353,8 @@ class Session:
                 spec = self._ready().model.spec
                 if self._is_left:
                     raise self._gone()
-                self._desk.recording = Recording(path, spec.sample_rate, spec.channels)
-                result = self._desk.recording.path
+                self._shared.recording = Recording(path, spec.sample_rate, spec.channels)
+                result = self._shared.recording.path
         self._changed()
         return result
 
@@ -376,7 +376,7 @@ class Session:
             raise ValueError(f"{self.model_name} has {model.spec.channels} channels, the segment has {channels}")
         self.model_hash, self._embedder = model_hash, embedder
         self._use(embedder.embed(scaled(self.options.prompts)), changed=False)
-        player = Player(model, model.init(self.seed), self._desk)
+        player = Player(model, model.init(self.seed), self._shared)
         with self._closing:
             if self._is_left:
                 return None
@@ -407,8 +407,8 @@ class Session:
                     self._player.close()
                 self._writer.publish(stopping=True)
                 self._writer.close()
-                if self._desk.recording is not None:
-                    self._desk.recording.end()
+                if self._shared.recording is not None:
+                    self._shared.recording.end()
                 self._ended.set()
         self._settled.set()
 
@@ -417,7 +417,7 @@ class Session:
         if not self._ended.wait(timeout):
             return False
         with self._changing:
-            recording, self._desk.recording = self._desk.recording, None
+            recording, self._shared.recording = self._shared.recording, None
         if recording is not None:
             try:
                 recording.close()
@@ -461,7 +461,7 @@ class Session:
         style_of(prompts)  # says no if they cancel
         weights = {f"weight_{i}": prompt.weight for i, prompt in enumerate(prompts, start=1)}
         styles = [prompt.embedding for prompt in prompts if prompt.embedding is not None]
-        self._desk.knobs.turn(weights, styles)
+        self._shared.knobs.turn(weights, styles)
         self._prompts = prompts
         if changed:
             self._changed()
