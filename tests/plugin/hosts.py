@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from jackdaw.engine.protocol.client import ControlClient
+
 Audio = NDArray[np.float32]
 VST3 = Path(__file__).resolve().parents[2] / (
     "build/plugin/plugin_stub/jackdaw_plugin_artefacts/Release/VST3/Jackdaw.vst3"
@@ -235,7 +237,11 @@ def dream(
     side: list[int] | None = None,
     bpm: float | None = None,
 ) -> dict[str, Any]:
-    """Render with DawDreamer, which does not make up for latency; `side` feeds the sidechain."""
+    """Render with DawDreamer; `side` feeds the sidechain. Return the session's latency in frames.
+
+    DawDreamer neither makes up for latency nor hears of a change: it reads it before its first offline block, when the
+    engine may still be starting. So the engine is asked.
+    """
     import dawdreamer
 
     engine = dawdreamer.RenderEngine(rate, block)
@@ -247,7 +253,10 @@ def dream(
     for number in range(times):
         engine.render(seconds)
         _save(folder, str(number), engine.get_audio())
-    return {"latency": plugin.get_latency_samples()}
+    with ControlClient(timeout=5.0) as client:
+        session = client.ask("list")["sessions"][0]["session"]
+        status = client.ask("status", session=session)["status"]
+    return {"latency": status["loop_latency"]}
 
 
 def dream_state(folder: Path, *, values: dict[str, float]) -> dict[str, Any]:
