@@ -262,7 +262,7 @@ class Player:
         held = shared.notes.step(self._writer.in_read)
         known = self.model.spec.controls
         clock = self._clock(stream) if "clock" in known else None
-        return self.state, self._steering.controls(clock, held if "notes" in known else None), heard
+        return self.state, self._steering.controls(clock, held if held and "notes" in known else None), heard
 
     def _clock(self, stream: Stream) -> Clock | None:
         """Return the musical time at which the next step will be heard.

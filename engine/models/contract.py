@@ -120,7 +120,10 @@ class Controls:
     clock, chord
         Musical time and harmony, for models that understand them.
     notes
-        The MIDI notes held during the step, 0..127, for models that understand them.
+        The MIDI notes held during the step, 0..127, for models that understand them; None while nobody plays any.
+    drums, energy, density
+        Whether drums are to play, how loud the music is to be (-60 .. 0 dBFS, RMS over a second), and how many notes
+        are to begin in a second (0 .. 40), for models that understand them.
     extra
         Controls that only one family knows, by name.
     """
@@ -135,6 +138,9 @@ class Controls:
     clock: Clock | None = None
     chord: Chord | None = None
     notes: frozenset[int] | None = None
+    drums: bool | None = None
+    energy: float | None = None
+    density: float | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def with_(self, **changes: Any) -> "Controls":

@@ -119,7 +119,8 @@ class Tiny:
             codebook=lm_config.codebook,
             style_size=style.STYLE_SIZE,
             controls=frozenset(
-                {"style", "temperature", "top_k", "guidance", "hear", "input_gain", "feedback", "clock", "chord"}
+                {"style", "temperature", "top_k", "guidance", "hear", "input_gain", "feedback"}
+                | {"clock", "chord", "notes", "drums", "energy", "density"}
             ),
             hears=True,
         )
@@ -138,6 +139,7 @@ class Tiny:
             "synthesis": spectrum.synthesise_init(mixed),
             "bar": np.int32(0),
             "beat": np.float64(0.0),
+            "held": np.zeros(128, bool),
         }
 
     def usual(self, style: Style | None) -> tuple[float, int]:
@@ -215,11 +217,14 @@ class Tiny:
         level = controls.input_gain * float(np.sqrt(np.mean(np.square(sound, dtype=np.float64))))
         hears = level > 10.0 ** (GATE_DB / 20.0)
         clock, chord = self._led(state, controls, hears)
-        cond = np.stack([lm.condition(controls.style, clock, chord), lm.condition(None, clock, chord)])
+        held = controls.notes
+        begun = frozenset() if held is None else held - frozenset(np.flatnonzero(state["held"]).tolist())
+        steered = lm.condition(controls.with_(clock=clock, chord=chord), begun)
+        free = np.concatenate([np.zeros(lm.STYLE_DIMS, np.float32), steered[lm.STYLE_DIMS :]])
         steer = {
             "heard": spectrum.analyse_step(state["ear"], sound)[1] if hears else None,
             "gains": np.array([controls.input_gain, controls.feedback], np.float32),
-            "cond": cond,
+            "cond": np.stack([steered, free]),
             "temperature": np.float32(controls.temperature),
             "top_k": np.int32(min(max(controls.top_k, 1), self._spec.codebook)),
             "guidance": np.float32(controls.guidance),
@@ -230,6 +235,7 @@ class Tiny:
             "ear": np.array(sound[-spectrum.LOOKAHEAD :], np.float32),
             "bar": np.int32(int(state["bar"]) + turns),
             "beat": np.float64(beat - turns * clock.beats_per_bar),
+            "held": np.isin(np.arange(128), sorted(held or ())),
         }
         return steer, own
 

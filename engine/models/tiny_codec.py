@@ -1,8 +1,9 @@
 """The neural codec of `tiny`: band magnitudes to RVQ codes and back, 25 token frames a second.
 
-The encoder projects the log band magnitudes of the four frames of a token frame on their principal components,
-weighted by audibility; residual vector quantisation (Zeghidour et al. 2021) turns the projection into `levels` codes,
-found by beam search, since the nearest vector of a coarse level need not lead to the nearest sum.
+The encoder sees the log band magnitudes of the four frames of a token frame and nothing else, so that any frame can be
+encoded at any time: a linear map, which training starts as the projection on principal components weighted by
+audibility, and a small network beside it. Residual vector quantisation (Zeghidour et al. 2021) turns the sum into
+`levels` codes, found by beam search, since the nearest vector of a coarse level need not lead to the nearest sum.
 The decoder is a causal network of ConvNeXt-like blocks (Liu et al. 2022) on the sum of the codebook vectors; it makes
 four frames again. Between its residual blocks the path is linear, without norms: training starts it as the inverse
 projection.
@@ -11,8 +12,8 @@ Everything is a pure function of (params, state, input), jit-able for any number
 holds the last inputs of each convolution, the encoder has none, and splitting a stream over calls changes nothing. All
 functions take leading batch dimensions, which the state must share. Nothing here looks ahead.
 
-Params are a dict: ``encoder`` (``mean``, ``project``), ``codebooks``, float32 of shape (levels, codebook, latent), and
-``decoder``, the network's own tree.
+Params are a dict: ``encoder`` (``mean``, ``project``, and the network's tree ``net``), ``codebooks``, float32 of shape
+(levels, codebook, latent), and ``decoder``, a network's own tree.
 """
 
 from collections.abc import Mapping
@@ -76,6 +77,8 @@ class CodecConfig:
         Taps of the depthwise convolutions.
     decoder_coarse, decoder_fine
         Blocks at 25 frames a second and at 100.
+    encoder
+        Channels of a frame in the encoder's network; twice as many after the four are joined.
     """
 
     width: int = 384
@@ -86,6 +89,7 @@ class CodecConfig:
     kernel: int = 7
     decoder_coarse: int = 2
     decoder_fine: int = 3
+    encoder: int = 384
 
 
 _DEFAULT = CodecConfig()
@@ -108,6 +112,21 @@ class _Block(nn.Module):
         y = nn.gelu(y, approximate=True)
         y = nn.Dense(c.width, name="narrow", kernel_init=nn.initializers.normal(1e-3))(y)
         return x + y, known[..., x.shape[-2] :, :]
+
+
+class _Encoder(nn.Module):
+    """What the linear map of a token frame misses."""
+
+    config: CodecConfig
+
+    @nn.compact
+    def __call__(self, values: Array) -> Array:
+        c = self.config
+        y = values.reshape(*values.shape[:-1], FRAMES_PER_TOKEN, 3 * BANDS) / SPREAD
+        y = nn.gelu(nn.Dense(c.encoder, name="frame")(y), approximate=True)
+        y = nn.Dense(2 * c.encoder, name="join")(y.reshape(*y.shape[:-2], -1))
+        y = nn.gelu(y, approximate=True)
+        return nn.Dense(c.latent, name="latent", kernel_init=nn.initializers.normal(1e-3))(y)
 
 
 class _Decoder(nn.Module):
@@ -142,12 +161,13 @@ def decode_init(config: CodecConfig = _DEFAULT, batch: tuple[int, ...] = ()) -> 
 
 def init_params(rng: Array, config: CodecConfig = _DEFAULT) -> dict[str, Any]:
     """Return random params; `rng` is a JAX key."""
-    first, second, third = jax.random.split(rng, 3)
-    latent = jnp.zeros((1, config.latent))
+    first, second, third, fourth = jax.random.split(rng, 4)
+    latent, values = jnp.zeros((1, config.latent)), jnp.zeros((1, FRAMES_PER_TOKEN * 3 * BANDS))
     return {
         "encoder": {
             "mean": jnp.full((3 * BANDS,), CENTRE),
             "project": 0.02 * jax.random.normal(first, (FRAMES_PER_TOKEN * 3 * BANDS, config.latent)),
+            "net": _Encoder(config).init(fourth, values)["params"],
         },
         "decoder": _Decoder(config).init(second, latent, decode_init(config))["params"],
         "codebooks": jax.random.normal(third, (config.levels, config.codebook, config.latent)),
@@ -176,9 +196,10 @@ def encode_latent(params: Params, state: State, bands: Array, *, config: CodecCo
     state, latent
         The next state, and float32 (..., n, latent).
     """
-    values = jnp.log(bands + HEARING).reshape(*bands.shape[:-2], 3 * BANDS) - params["encoder"]["mean"]
-    tokens = bands.shape[-3] // FRAMES_PER_TOKEN
-    return state, values.reshape(*bands.shape[:-3], tokens, FRAMES_PER_TOKEN * 3 * BANDS) @ params["encoder"]["project"]
+    encoder, tokens = params["encoder"], bands.shape[-3] // FRAMES_PER_TOKEN
+    values = jnp.log(bands + HEARING).reshape(*bands.shape[:-2], 3 * BANDS) - encoder["mean"]
+    values = values.reshape(*bands.shape[:-3], tokens, FRAMES_PER_TOKEN * 3 * BANDS)
+    return state, values @ encoder["project"] + _Encoder(config).apply({"params": encoder["net"]}, values)
 
 
 def _least(cost: Array, count: int) -> Array:

@@ -2,15 +2,16 @@
 
 A causal transformer runs along time (25 frames a second); for each frame, a small network per RVQ level then goes
 from coarse to fine: it sees the transformer's output and the sum of the embeddings of the levels already chosen. What
-steers a frame (style, musical time, chord) is one vector, :func:`condition`; a part that is not given is all zeros, so
-"masked" and "absent" are the same thing.
+steers a frame (style, musical time, chord, notes, drums, energy, density) is one vector, :func:`condition`; a part that
+is not given is all zeros, so "masked" and "absent" are the same thing. What is heard comes twice: mixed into the frame
+that was played last, and by itself, so that the model can tell its own playing from that of others.
 
 Invariants: attention reaches back `window` frames, this one included, in every layer. Keys carry a rotary phase whose
 frequencies are whole numbers of turns per `period` frames, so that positions count modulo `period`. :func:`forward`
 goes over whole sequences; frame by frame, with the same logits, goes :mod:`~jackdaw.engine.models.tiny_lm_stream`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,25 +22,34 @@ import numpy as np
 from jax import lax
 from numpy.typing import NDArray
 
-from jackdaw.engine.models.contract import Chord, Clock, Style
+from jackdaw.engine.models.contract import Chord, Clock, Controls, Style
 
 __all__ = [
+    "BAND_DIMS",
     "CHORD_DIMS",
     "CHORD_TONES",
     "CLOCK_DIMS",
     "CONDITION_SIZE",
+    "LOWEST_NOTE",
+    "NOTES",
+    "NOTE_DIMS",
     "NOTHING",
     "SOBER",
     "STYLE_DIMS",
     "LMConfig",
     "Network",
     "Params",
+    "band_features",
+    "chord_features",
+    "clock_features",
     "condition",
     "embedded",
     "forward",
     "init_params",
     "level_logits",
+    "note_features",
     "rotation",
+    "style_features",
 ]
 
 Params = Mapping[str, Any]
@@ -53,8 +63,11 @@ SOBER = 0.12
 """Level l is sampled at 1 - SOBER * l of the temperature, never below 0. The deeper a level, the nearer to uniform are
 its logits: chosen soberly, partials hold steadier."""
 
-STYLE_DIMS, CLOCK_DIMS, CHORD_DIMS = 129, 9, 24
-CONDITION_SIZE = STYLE_DIMS + CLOCK_DIMS + CHORD_DIMS
+LOWEST_NOTE, NOTES = 24, 84
+"""Notes that the model knows, C1 to B7; others are moved there by octaves."""
+
+STYLE_DIMS, CLOCK_DIMS, CHORD_DIMS, NOTE_DIMS, BAND_DIMS = 129, 9, 24, 1 + 2 * NOTES, 6
+CONDITION_SIZE = STYLE_DIMS + CLOCK_DIMS + CHORD_DIMS + NOTE_DIMS + BAND_DIMS
 
 CHORD_TONES: Mapping[str, tuple[int, ...]] = {
     "maj": (0, 4, 7),
@@ -102,19 +115,92 @@ class LMConfig:
             raise ValueError(f"period {self.period} must be more than twice the window of {self.window} frames")
 
 
-def condition(
-    style: Style | None = None, clock: Clock | None = None, chord: Chord | None = None
+def style_features(style: Style | None) -> NDArray[np.float32]:
+    """Float32 (STYLE_DIMS,) of a style, a unit vector of 128 dimensions.
+
+    Raises
+    ------
+    ValueError
+        If it has another size.
+    """
+    out = np.zeros(STYLE_DIMS, np.float32)
+    if style is not None:
+        if style.shape != (STYLE_DIMS - 1,):
+            raise ValueError(f"a style has shape {(STYLE_DIMS - 1,)}, not {style.shape}; embed it with this model")
+        out[:-1] = style * np.sqrt(STYLE_DIMS - 1)
+        out[-1] = 1.0
+    return out
+
+
+def clock_features(clock: Clock | None) -> NDArray[np.float32]:
+    """Float32 (CLOCK_DIMS,) of the musical time at a frame's first sample."""
+    if clock is None:
+        return np.zeros(CLOCK_DIMS, np.float32)
+    beat, bar = 2 * np.pi * clock.beat, 2 * np.pi * clock.beat / clock.beats_per_bar
+    waves = [wave(angle) for angle in (beat, 2 * beat, bar) for wave in (np.sin, np.cos)]
+    return np.array([1.0, 2.0 * np.log2(clock.bpm / 120.0), *waves, clock.beats_per_bar - 3.5], np.float32)
+
+
+def chord_features(chord: Chord | None) -> NDArray[np.float32]:
+    """Float32 (CHORD_DIMS,) of a frame's harmony.
+
+    Raises
+    ------
+    ValueError
+        If the chord's quality is unknown.
+    """
+    out = np.zeros(CHORD_DIMS, np.float32)
+    if chord is not None:
+        if chord.quality not in CHORD_TONES:
+            raise ValueError(f"chord quality {chord.quality!r} is unknown; give one of {', '.join(CHORD_TONES)}")
+        out[chord.root % 12] = 2.0
+        for tone in CHORD_TONES[chord.quality]:
+            out[12 + (chord.root + tone) % 12] = 1.0
+    return out
+
+
+def _place(pitch: int) -> int:
+    """Where a MIDI pitch stands among NOTES."""
+    while pitch < LOWEST_NOTE:
+        pitch += 12
+    while pitch >= LOWEST_NOTE + NOTES:
+        pitch -= 12
+    return pitch - LOWEST_NOTE
+
+
+def note_features(sounding: Iterable[int] | None, begun: Iterable[int] = ()) -> NDArray[np.float32]:
+    """Float32 (NOTE_DIMS,): MIDI pitches that sound in a frame, and those of them that begin in it; None: not given."""
+    out = np.zeros(NOTE_DIMS, np.float32)
+    if sounding is not None:
+        out[0] = 1.0
+        out[[1 + _place(pitch) for pitch in sounding]] = 1.0
+        out[[1 + NOTES + _place(pitch) for pitch in begun]] = 1.0
+    return out
+
+
+def band_features(
+    drums: bool | None = None, energy: float | None = None, density: float | None = None
 ) -> NDArray[np.float32]:
+    """Float32 (BAND_DIMS,): whether drums play, level in dBFS (RMS over a second), and note onsets a second."""
+    out = np.zeros(BAND_DIMS, np.float32)
+    if drums is not None:
+        out[:2] = 1.0, 1.0 if drums else -1.0
+    if energy is not None:
+        out[2:4] = 1.0, np.clip((energy + 20.0) / 8.0, -3.0, 2.5)
+    if density is not None:
+        out[4:6] = 1.0, np.clip(np.log2((density + 1.0) / 9.0), -3.2, 2.5)
+    return out
+
+
+def condition(controls: Controls, begun: Iterable[int] = ()) -> NDArray[np.float32]:
     """Put what steers one frame into one vector.
 
     Parameters
     ----------
-    style
-        Unit vector of 128 dimensions, or None.
-    clock
-        Musical time at the frame's first sample, or None.
-    chord
-        Harmony of the frame, or None.
+    controls
+        Style, clock, chord, notes, drums, energy and density are read; None stands for not given.
+    begun
+        Those of the notes that begin in this frame.
 
     Returns
     -------
@@ -126,26 +212,14 @@ def condition(
     ValueError
         If the style has another size, or the chord's quality is unknown.
     """
-    out = np.zeros(CONDITION_SIZE, np.float32)
-    if style is not None:
-        if style.shape != (STYLE_DIMS - 1,):
-            raise ValueError(f"a style has shape {(STYLE_DIMS - 1,)}, not {style.shape}; embed it with this model")
-        out[: STYLE_DIMS - 1] = style * np.sqrt(STYLE_DIMS - 1)
-        out[STYLE_DIMS - 1] = 1.0
-    if clock is not None:
-        beat, bar = 2 * np.pi * clock.beat, 2 * np.pi * clock.beat / clock.beats_per_bar
-        waves = [wave(angle) for angle in (beat, 2 * beat, bar) for wave in (np.sin, np.cos)]
-        out[STYLE_DIMS : STYLE_DIMS + CLOCK_DIMS] = [
-            1.0, 2.0 * np.log2(clock.bpm / 120.0), *waves, clock.beats_per_bar - 3.5,
-        ]  # fmt: skip
-    if chord is not None:
-        if chord.quality not in CHORD_TONES:
-            raise ValueError(f"chord quality {chord.quality!r} is unknown; give one of {', '.join(CHORD_TONES)}")
-        start = STYLE_DIMS + CLOCK_DIMS
-        out[start + chord.root % 12] = 2.0
-        for tone in CHORD_TONES[chord.quality]:
-            out[start + 12 + (chord.root + tone) % 12] = 1.0
-    return out
+    parts = (
+        style_features(controls.style),
+        clock_features(controls.clock),
+        chord_features(controls.chord),
+        note_features(controls.notes, begun),
+        band_features(controls.drums, controls.energy, controls.density),
+    )
+    return np.concatenate(parts)
 
 
 def rotation(config: LMConfig, positions: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -216,18 +290,19 @@ class Network(nn.Module):
         """Name the parts."""
         c = self.config
         self.enter = nn.Dense(c.width, use_bias=False)
+        self.listen = nn.Dense(c.width, use_bias=False)
         self.steer = nn.Dense(c.width)
         self.blocks = [_Block(c) for _ in range(c.layers)]
         self.norm_out = nn.RMSNorm()
         self.descend = nn.Dense(c.levels * c.depth_width)
 
-    def along_time(self, played: jax.Array, cond: jax.Array, drop: _Drop = None) -> jax.Array:
-        """Whole sequences: outputs (batch, frames, levels, depth_width) from :func:`embedded` codes and conditions."""
+    def along_time(self, played: jax.Array, heard: jax.Array, cond: jax.Array, drop: _Drop = None) -> jax.Array:
+        """Whole sequences: outputs (batch, frames, levels, depth_width) from embedded codes and conditions."""
         frames = jnp.arange(played.shape[1])
         age = frames[:, None] - frames[None, :]
         mask = (age >= 0) & (age < self.config.window)
         turned = rotation(self.config, frames)
-        x = self.enter(played) + self.steer(cond)
+        x = self.taken_in(played, heard, cond)
         for index, block in enumerate(self.blocks):
             own = None if drop is None else (jax.random.fold_in(drop[0], index), drop[1])
             q, k, v = block.heads(x, turned)
@@ -236,17 +311,21 @@ class Network(nn.Module):
             x = block.finish(x, jnp.einsum("bhqk,bkhd->bqhd", weight, v), own)
         return self.outlook(x)
 
+    def taken_in(self, played: jax.Array, heard: jax.Array, cond: jax.Array) -> jax.Array:
+        """What the first layer gets."""
+        return self.enter(played) + self.listen(heard) + self.steer(cond)
+
     def outlook(self, x: jax.Array) -> jax.Array:
         """From the last layer to what each level's network gets."""
         out = self.descend(self.norm_out(x))
         return out.reshape(*out.shape[:-1], self.config.levels, self.config.depth_width)
 
 
-def embedded(params: Params, codes: jax.Array) -> jax.Array:
-    """Embed frames: codes (..., levels), or :data:`NOTHING`, to (..., depth_width)."""
+def embedded(params: Params, codes: jax.Array, nothing: jax.Array | float) -> jax.Array:
+    """Embed frames: codes (..., levels) to (..., depth_width), and :data:`NOTHING` to what stands for it."""
     levels = len(params["codes"])
-    played = sum(params["codes"][level][codes[..., level]] for level in range(levels))
-    return jnp.where(codes[..., :1] < 0, params["nothing"], played * levels**-0.5)
+    vectors = sum(params["codes"][level][codes[..., level]] for level in range(levels))
+    return jnp.where(codes[..., :1] < 0, nothing, vectors * levels**-0.5)
 
 
 def level_logits(params: Params, level: int, outlook: jax.Array, coarser: jax.Array) -> jax.Array:
@@ -276,7 +355,7 @@ def init_params(config: LMConfig, seed: int) -> dict[str, Any]:
     small = nn.initializers.normal(0.5)
     scaled = nn.initializers.variance_scaling(1.0, "fan_in", "truncated_normal", batch_axis=(0,))
     return {
-        **Network(c).init(keys[0], played, cond, method="along_time")["params"],
+        **Network(c).init(keys[0], played, played, cond, method="along_time")["params"],
         "codes": small(keys[1], (c.levels, c.codebook, c.depth_width)),
         "nothing": small(keys[2], (c.depth_width,)),
         "refine_in": scaled(keys[3], (c.levels, 2 * c.depth_width, c.depth_hidden)),
@@ -286,9 +365,14 @@ def init_params(config: LMConfig, seed: int) -> dict[str, Any]:
 
 
 def forward(
-    params: Params, config: LMConfig, played: jax.Array, cond: jax.Array, target: jax.Array,
+    params: Params,
+    config: LMConfig,
+    played: jax.Array,
+    heard: jax.Array,
+    cond: jax.Array,
+    target: jax.Array,
     drop: tuple[jax.Array, float] | None = None,
-) -> list[jax.Array]:  # fmt: skip
+) -> list[jax.Array]:
     """Logits of whole sequences, for training and tests.
 
     Parameters
@@ -296,7 +380,9 @@ def forward(
     params, config
         Of the network.
     played
-        Int32 (batch, frames, levels): the frame before each frame; :data:`NOTHING` before the first.
+        Int32 (batch, frames, levels): the frame before each frame, as a mix; :data:`NOTHING` before the first.
+    heard
+        The same of what was heard alone; :data:`NOTHING` where nothing was.
     cond
         Float32 (batch, frames, CONDITION_SIZE).
     target
@@ -309,7 +395,8 @@ def forward(
     list of arrays
         For each level (batch, frames, codebook).
     """
-    outlook = Network(config).apply({"params": params}, embedded(params, played), cond, drop, method="along_time")
+    given = embedded(params, played, params["nothing"]), embedded(params, heard, 0.0), cond, drop
+    outlook = Network(config).apply({"params": params}, *given, method="along_time")
     assert isinstance(outlook, jax.Array)
     coarser = jnp.zeros_like(outlook[..., 0, :])
     logits = []

@@ -59,7 +59,7 @@ def _attended(config: LMConfig, q: jax.Array, keys: jax.Array, values: jax.Array
 
 
 def advance(
-    params: Params, config: LMConfig, rows: Sequence[Row], played: jax.Array, cond: jax.Array
+    params: Params, config: LMConfig, rows: Sequence[Row], played: jax.Array, heard: jax.Array, cond: jax.Array
 ) -> tuple[list[Row], jax.Array]:
     """Take in a frame.
 
@@ -69,8 +69,8 @@ def advance(
         Of the network.
     rows
         Histories, each from :func:`init_row` or an earlier step.
-    played
-        Int32 (rows, levels): the frames last played.
+    played, heard
+        Int32 (rows, levels): the frames last played, as a mix, and what was heard of them; NOTHING where nothing was.
     cond
         Float32 (rows, CONDITION_SIZE).
 
@@ -84,7 +84,7 @@ def advance(
     cosine, sine = turned[0][:, None], turned[1][:, None]
 
     def run(net: Network) -> tuple[list[tuple[Any, Any]], jax.Array]:
-        x = (net.enter(embedded(params, played)) + net.steer(cond))[:, None]
+        x = net.taken_in(embedded(params, played, params["nothing"]), embedded(params, heard, 0.0), cond)[:, None]
         rings = []
         for layer, block in enumerate(net.blocks):
             found = []
@@ -147,9 +147,17 @@ def _largest(values: jax.Array) -> jax.Array:
 
 
 def step(
-    params: Params, config: LMConfig, rows: Sequence[Row], played: jax.Array, cond: jax.Array, noise: jax.Array,
-    temperature: jax.Array, top_k: jax.Array, guidance: jax.Array | None = None,
-) -> tuple[list[Row], jax.Array]:  # fmt: skip
+    params: Params,
+    config: LMConfig,
+    rows: Sequence[Row],
+    played: jax.Array,
+    heard: jax.Array,
+    cond: jax.Array,
+    noise: jax.Array,
+    temperature: jax.Array,
+    top_k: jax.Array,
+    guidance: jax.Array | None = None,
+) -> tuple[list[Row], jax.Array]:
     """Choose the codes of the next frame of several streams.
 
     Parameters
@@ -159,7 +167,9 @@ def step(
     rows
         One history a stream; guided, as many again: those of the same streams without style.
     played
-        Int32 (streams, levels): the frame that was last played, or heard in its place; NOTHING at the start.
+        Int32 (streams, levels): the frame that was last played, mixed with what was heard; NOTHING at the start.
+    heard
+        Int32 (streams, levels): what was heard; NOTHING if nothing was.
     cond
         Float32 (rows, CONDITION_SIZE), from :func:`~jackdaw.engine.models.tiny_lm.condition`.
     noise
@@ -179,7 +189,8 @@ def step(
         The next histories, and int32 codes (streams, levels).
     """
     again = 1 if guidance is None else 2
-    following, outlook = advance(params, config, rows, jnp.concatenate([played] * again), cond)
+    both = jnp.concatenate([played] * again), jnp.concatenate([heard] * again)
+    following, outlook = advance(params, config, rows, *both, cond)
     coarser = jnp.zeros_like(outlook[:, 0])
     codes = []
     for level in range(config.levels):

@@ -36,9 +36,13 @@ def _encode(params: Params, bands: jax.Array, *, config: codec.CodecConfig, leve
 
 def _mix(
     params: Params, bands: jax.Array, own: jax.Array, gains: jax.Array, *, config: codec.CodecConfig, levels: int
-) -> jax.Array:
-    mixed = jnp.sqrt((gains[0] * bands) ** 2 + (gains[1] * own) ** 2)
-    return _encode(params, mixed, config=config, levels=levels)
+) -> tuple[jax.Array, jax.Array]:
+    """Return the codes of what sounds together, and of what is heard alone."""
+    heard = gains[0] * bands
+    mixed = jnp.sqrt(heard**2 + (gains[1] * own) ** 2)
+    both = jnp.stack([mixed, heard])
+    codes = codec.encode_step(params, codec.encode_init(config), both, config=config)[1][:, 0, :levels]
+    return codes[0], codes[1]
 
 
 def _decode(params: Params, state: Any, codes: jax.Array, *, config: codec.CodecConfig) -> Any:
@@ -56,6 +60,7 @@ def _parts(tree: Any, count: int) -> list[Any]:
 def _frame(
     params: Params,
     played: Sequence[jax.Array],
+    heard: Sequence[jax.Array],
     decoders: Sequence[Any],
     rows: Sequence[stream.Row],
     steer: Mapping[str, Any],
@@ -65,8 +70,9 @@ def _frame(
 ) -> tuple[list[stream.Row], list[dict[str, Any]]]:
     """Return the next rows, and of each stream what it chose and what follows from that."""
     noise = jax.vmap(partial(stream.sampling_noise, lm_config))(steer["seed"], steer["frame"])
+    known = (jnp.stack(played), jnp.stack(heard), steer["cond"])
     settings = (noise, steer["temperature"], steer["top_k"], steer.get("guidance"))
-    following, chosen = stream.step(params["lm"], lm_config, rows, jnp.stack(played), steer["cond"], *settings)
+    following, chosen = stream.step(params["lm"], lm_config, rows, *known, *settings)
     decoder, bands = _decode(params["codec"], _stacked(decoders), chosen, config=codec_config)
     return following, _parts({"codes": chosen, "bands": bands, "decoder": decoder}, len(played))
 
@@ -99,6 +105,7 @@ class Networks:
         }
         self._params = cpu.settled(by_level)
         self._codec_config, self._lm_config = codec_config, lm_config
+        self._nothing = jnp.full(lm_config.levels, lm.NOTHING, jnp.int32)
         self._frame = jax.jit(partial(_frame, codec_config=codec_config, lm_config=lm_config))
         self._encode = jax.jit(partial(_encode, config=codec_config, levels=lm_config.levels))
         self._mix = jax.jit(partial(_mix, config=codec_config, levels=lm_config.levels))
@@ -106,7 +113,7 @@ class Networks:
 
     def init(self, seed: int) -> dict[str, Any]:
         """Return a stream that has played nothing; `seed` is 0 .. 2**32 - 1."""
-        nothing = jnp.full(self._lm_config.levels, lm.NOTHING, jnp.int32)
+        nothing = self._nothing
         row = stream.init_row(self._lm_config)
         return {
             "seed": np.uint32(seed),
@@ -143,9 +150,10 @@ class Networks:
         given["cond"] = np.stack([steer["cond"][way] for way in ways for steer in steers])
         if guided:
             given["guidance"] = np.stack([steer["guidance"] for steer in steers])
-        played = [self._played(state, steer) for state, steer in zip(states, steers, strict=True)]
+        known = [self._known(state, steer) for state, steer in zip(states, steers, strict=True)]
+        played, heard = [mixed for mixed, _ in known], [alone for _, alone in known]
         rows = [state["lm"][way] for way in ways for state in states]
-        rows, made = self._frame(self._params, played, [state["decoder"] for state in states], rows, given)
+        rows, made = self._frame(self._params, played, heard, [state["decoder"] for state in states], rows, given)
         following = []
         for index, (state, steer, part) in enumerate(zip(states, steers, made, strict=True)):
             free = index + len(states) if steer["guidance"] > 0 else index
@@ -153,11 +161,14 @@ class Networks:
             following.append({**counted, **part, "context": played[index], "lm": (rows[index], rows[free])})
         return following
 
-    def _played(self, state: State, steer: Mapping[str, Any]) -> jax.Array:
-        """Return the codes of the last frame: those chosen, or those of the mix with what is heard."""
+    def _known(self, state: State, steer: Mapping[str, Any]) -> tuple[jax.Array, jax.Array]:
+        """Return the last frame's codes, chosen or of the mix with what is heard, and the codes of the latter."""
         if steer["heard"] is None or not state["frame"]:
-            return state["codes"]
-        return self._mix(self._params["codec"], steer["heard"], state["bands"], steer["gains"])
+            return state["codes"], self._nothing
+        both: tuple[jax.Array, jax.Array] = self._mix(
+            self._params["codec"], steer["heard"], state["bands"], steer["gains"]
+        )
+        return both
 
     def encode(self, bands: NDArray[np.float32]) -> NDArray[np.int32]:
         """Return the codes (levels,) of a token frame's bands, (FRAMES_PER_TOKEN, 3, BANDS)."""

@@ -63,7 +63,9 @@ def _tempo_word(bpm: float, rng: np.random.Generator) -> str:
     return str(rng.choice(["fast", "very lively"]))
 
 
-def captions(style: Style, mode: str, bpm: float, heard: list[str], rng: np.random.Generator) -> list[str]:
+def captions(
+    style: Style, mode: str, bpm: float, heard: list[str], rng: np.random.Generator, version: str = "full"
+) -> list[str]:
     """Five to eight phrases, short to long, the first being the bare style name.
 
     Parameters
@@ -78,6 +80,8 @@ def captions(style: Style, mode: str, bpm: float, heard: list[str], rng: np.rand
         As :func:`instruments` returns them.
     rng : Generator
         Chooses words.
+    version : str
+        "full", "duo" or "solo".
     """
     group = GROUPS[style.group]
     family, tempo = style.family, _tempo_word(bpm, rng)
@@ -109,4 +113,6 @@ def captions(style: Style, mode: str, bpm: float, heard: list[str], rng: np.rand
         f"{family} {key}, {bpm:.0f} bpm",
         f"{mood(other)} with {band}" + ("" if tempo.split()[-1] in other else f", {tempo}"),
     ]
+    if version != "full":
+        phrases[3:5] = [f"{version} {pair}, {family}" if version == "duo" else f"solo {lead}, {family}", lead_first]
     return list(dict.fromkeys(phrases))

@@ -77,7 +77,8 @@ def start_networks(params: dict[str, Any], logs: Floats, config: CodecConfig) ->
         name: {"kernel": jnp.asarray(kernel, jnp.float32), "bias": jnp.asarray(bias, jnp.float32)}
         for name, (kernel, bias) in dense.items()
     }
-    encoder = {"mean": jnp.asarray(mean), "project": jnp.asarray(project.reshape(-1, config.latent), jnp.float32)}
+    project = project.reshape(-1, config.latent)
+    encoder = {**params["encoder"], "mean": jnp.asarray(mean), "project": jnp.asarray(project, jnp.float32)}
     return {**params, "encoder": encoder, "decoder": {**params["decoder"], **layers}}
 
 

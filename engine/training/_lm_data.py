@@ -10,14 +10,28 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
 from jackdaw.engine.models.contract import Chord, Clock
-from jackdaw.engine.models.tiny_lm import CHORD_DIMS, CLOCK_DIMS, CONDITION_SIZE, NOTHING, STYLE_DIMS, condition
+from jackdaw.engine.models.tiny_lm import (
+    BAND_DIMS,
+    CHORD_DIMS,
+    CLOCK_DIMS,
+    CONDITION_SIZE,
+    NOTE_DIMS,
+    NOTES,
+    NOTHING,
+    STYLE_DIMS,
+    band_features,
+    chord_features,
+    clock_features,
+    note_features,
+    style_features,
+)
 from jackdaw.engine.models.tiny_style import WordPieces, embed_text
 from jackdaw.engine.weights.tensors import read_tree
 
@@ -40,9 +54,15 @@ class Song:
     name, split, family
         From its labels.
     codes
-        int16 (frames, levels).
-    steering
-        float16 (frames, CLOCK_DIMS + CHORD_DIMS).
+        int16 (1 or 3, frames, levels): of the mix, of what is heard, and of what is played to it.
+    timed
+        float16 (frames, CLOCK_DIMS + CHORD_DIMS): musical time and chords.
+    notes
+        Of each part its notes, float32 (count, 3): start and end in frames, MIDI pitch.
+    played
+        Names of the parts that play to what is heard; empty if the song is not divided.
+    energy
+        float32 (frames,): level of the mix in dBFS over a second.
     captions, excerpts
         float32 (count, 128): embeddings of its captions and of excerpts of its audio.
     """
@@ -51,40 +71,66 @@ class Song:
     split: str
     family: str
     codes: NDArray[np.int16]
-    steering: NDArray[np.float16]
+    timed: NDArray[np.float16]
+    notes: Mapping[str, NDArray[np.float32]]
+    played: tuple[str, ...]
+    energy: NDArray[np.float32]
     captions: NDArray[np.float32]
     excerpts: NDArray[np.float32]
 
+    @property
+    def frames(self) -> int:
+        """Length."""
+        return self.codes.shape[1]
 
-@dataclass(frozen=True)
-class Batch:
+
+class Batch(NamedTuple):
     """Arrays of :func:`jackdaw.engine.models.tiny_lm.forward`, batch first; JAX arrays inside a compiled step."""
 
     played: Any
+    heard: Any
     cond: Any
     target: Any
 
 
-def _steering(labels: Mapping[str, Any], frames: int) -> NDArray[np.float16]:
+def _timed(labels: Mapping[str, Any], frames: int) -> NDArray[np.float16]:
     """Musical time and chord of every frame, zero where the labels say nothing."""
     beats = np.asarray(labels["beats"])
     size = int(labels["beats_per_bar"])
-    out = np.zeros((frames, CONDITION_SIZE), np.float32)
+    out = np.zeros((frames, CLOCK_DIMS + CHORD_DIMS), np.float32)
     chords = labels["chords"]
     starts = np.array([chord[0] for chord in chords])
     for frame in range(frames):
         time = frame * _FRAME_SECONDS
         index = int(np.searchsorted(beats, time, side="right")) - 1
-        clock = chord = None
         if 0 <= index < len(beats) - 1:
             phase = (time - beats[index]) / (beats[index + 1] - beats[index])
             clock = Clock(bpm=float(labels["tempo_bpm"]), beat=index % size + float(phase), beats_per_bar=size)
+            out[frame, :CLOCK_DIMS] = clock_features(clock)
         # A chord that begins within the frame is the frame's chord if it has the larger part of it.
         which = int(np.searchsorted(starts, time + _FRAME_SECONDS / 2, side="right")) - 1
         if which >= 0 and time < chords[which][1]:
             chord = Chord(root=int(chords[which][2]), quality=_QUALITIES[chords[which][3]])
-        out[frame] = condition(clock=clock, chord=chord)
-    return out[:, STYLE_DIMS:].astype(np.float16)
+            out[frame, CLOCK_DIMS:] = chord_features(chord)
+    return out.astype(np.float16)
+
+
+def _notes(labels: Mapping[str, Any]) -> dict[str, NDArray[np.float32]]:
+    found = {}
+    for part, channels in labels["channels"].items():
+        rows = [(n[0], n[1], n[2]) for n in labels["notes"] if n[3] in channels]
+        notes = np.array(rows, np.float32).reshape(-1, 3)
+        notes[:, :2] /= _FRAME_SECONDS
+        found[part] = notes
+    return found
+
+
+def _energy(labels: Mapping[str, Any], frames: int) -> NDArray[np.float32]:
+    """Mean power of a second, up to now, in dBFS."""
+    power = 10 ** (np.array(labels["energy_db"], float) / 10)
+    power = np.pad(power, (0, max(0, frames - len(power))))[:frames]
+    sums = np.cumsum(np.concatenate([np.full(25, power[0]), power]))
+    return (10 * np.log10((sums[25:] - sums[:-25]) / 25 + 1e-10)).astype(np.float32)
 
 
 def load_songs(corpus: Path, tokens: Path, styles: Path) -> list[Song]:
@@ -99,31 +145,33 @@ def load_songs(corpus: Path, tokens: Path, styles: Path) -> list[Song]:
     pieces = WordPieces((styles / "tiny_style.vocab.txt").read_text(encoding="utf-8").splitlines())
     songs = []
     for path in track(sorted(tokens.glob("[0-9]*.npy")), description="songs"):
-        labels = json.loads((corpus / "songs" / f"{path.stem}.json").read_text())
         excerpts = styles / "styles" / path.name
         if not excerpts.exists():
             continue
+        labels = json.loads((corpus / "songs" / f"{path.stem}.json").read_text())
         codes = np.load(path)
-        captions = np.stack([embed_text(text, pieces, caption) for caption in labels["captions"]])
+        frames = codes.shape[1]
         songs.append(
-            Song(path.stem, labels["split"], labels["family"], codes, _steering(labels, len(codes)), captions,
-                 np.load(excerpts))
-        )  # fmt: skip
+            Song(
+                name=path.stem,
+                split=labels["split"],
+                family=labels["family"],
+                codes=codes,
+                timed=_timed(labels, frames),
+                notes=_notes(labels),
+                played=tuple(json.loads(path.with_suffix(".json").read_text())["played"]),
+                energy=_energy(labels, frames),
+                captions=np.stack([embed_text(text, pieces, caption) for caption in labels["captions"]]),
+                excerpts=np.load(excerpts),
+            )
+        )
     if not songs:
         raise FileNotFoundError(f"no song has tokens in {tokens} and styles in {styles / 'styles'}: make both first")
     return songs
 
 
-def _cut(song: Song, start: int, frames: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Target and conditions (without style) of a stretch."""
-    target = song.codes[start : start + frames].astype(np.int32)
-    cond = np.zeros((frames, CONDITION_SIZE), np.float32)
-    cond[:, STYLE_DIMS:] = song.steering[start : start + frames]
-    return target, cond
-
-
-def _shifted(target: NDArray[np.int32]) -> NDArray[np.int32]:
-    return np.concatenate([np.full_like(target[:, :1], NOTHING), target[:, :-1]], axis=1)
+def _shifted(codes: NDArray[np.int32]) -> NDArray[np.int32]:
+    return np.concatenate([np.full_like(codes[:1], NOTHING), codes[:-1]])
 
 
 def _stretch(frames: int, rng: np.random.Generator) -> slice:
@@ -148,43 +196,107 @@ def _spoil(played: NDArray[np.int32], settings: Mapping[str, Any], codebook: int
             played[row, 1:][wrong] = rng.integers(codebook, size=int(wrong.sum()))
 
 
+def _asked(notes: NDArray[np.float32], start: int, frames: int) -> NDArray[np.float32]:
+    """Note features of a stretch in which these notes are asked for."""
+    out = np.zeros((frames, NOTE_DIMS), np.float32)
+    out[:, 0] = 1.0
+    for begin, end, pitch in notes[(notes[:, 1] > start) & (notes[:, 0] < start + frames)]:
+        # features of the right octave: those of one pitch alone
+        row = note_features([int(pitch)], [int(pitch)])
+        first, last = int(np.floor(begin)) - start, int(np.ceil(end)) - start
+        out[max(0, first) : max(last, first + 1), 1 : 1 + NOTES] += row[1 : 1 + NOTES]
+        if 0 <= first < frames:
+            out[first, 1 + NOTES :] += row[1 + NOTES :]
+    return np.minimum(out, 1.0)
+
+
+def _around(notes: NDArray[np.float32], start: int, frames: int, reach: int) -> NDArray[np.float32]:
+    """How many notes begin within `reach` frames of each frame of a stretch."""
+    begins = np.sort(notes[:, 0])
+    places = start + np.arange(frames)
+    counts = np.searchsorted(begins, places + reach) - np.searchsorted(begins, places - reach)
+    return np.asarray(counts, np.float32)
+
+
+def _band(
+    song: Song, parts: Sequence[str], start: int, frames: int, settings: Mapping[str, Any], rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Notes, drums, energy and density of a stretch in which the parts play, each with a chance."""
+    out = np.zeros((frames, NOTE_DIMS + BAND_DIMS), np.float32)
+    tuned = [part for part in parts if part != "drums"]
+    draw = rng.random(5)
+    if draw[0] < settings["give_notes"] and tuned:
+        asked = ["melody"] if "melody" in tuned and draw[1] < 0.5 else tuned
+        asked = [str(rng.choice(tuned))] if draw[1] > 0.8 else asked
+        out[:, :NOTE_DIMS] = _asked(np.concatenate([song.notes[part] for part in asked]), start, frames)
+    drums = song.notes["drums"] if "drums" in parts else np.zeros((0, 3), np.float32)
+    if draw[2] < settings["give_drums"]:
+        playing = _around(drums, start, frames, 38) > 0
+        out[:, NOTE_DIMS : NOTE_DIMS + 2] = [[1.0, 1.0 if on else -1.0] for on in playing]
+    if draw[3] < settings["give_energy"] and len(parts) == len(song.notes):
+        out[:, NOTE_DIMS + 2 : NOTE_DIMS + 4] = [
+            band_features(energy=float(level))[2:4] for level in song.energy[start : start + frames]
+        ]
+    if draw[4] < settings["give_density"]:
+        counts = sum(_around(song.notes[part], start, frames, 25) for part in parts) / 2.0
+        out[:, NOTE_DIMS + 4 :] = [band_features(density=float(count))[4:] for count in np.atleast_1d(counts)]
+    return out
+
+
+_Example = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32], NDArray[np.int32]]
+
+
+def _example(song: Song, start: int, frames: int, hears: bool) -> _Example:
+    """Return played, heard, conditions (time and chords alone) and target of a stretch."""
+    where = slice(start, start + frames)
+    cond = np.zeros((frames, CONDITION_SIZE), np.float32)
+    cond[:, STYLE_DIMS : STYLE_DIMS + CLOCK_DIMS + CHORD_DIMS] = song.timed[where]
+    mix = song.codes[0, where].astype(np.int32)
+    if not hears:
+        return _shifted(mix), np.full_like(mix, NOTHING), cond, mix
+    heard, own = (song.codes[k, where].astype(np.int32) for k in (1, 2))
+    played = np.where(heard[:, :1] == NOTHING, own, mix)
+    return _shifted(played), _shifted(heard), cond, own
+
+
 def random_batch(songs: Sequence[Song], settings: Mapping[str, Any], codebook: int, rng: np.random.Generator) -> Batch:
     """Draw a training batch: random songs and places, parts of the conditions dropped, histories spoilt."""
-    frames = settings["frames"]
-    targets: list[NDArray[np.int32]] = []
-    conds: list[NDArray[np.float32]] = []
-    while len(targets) < settings["batch"]:
-        song = songs[int(rng.integers(len(songs)))]
-        if len(song.codes) < frames:
-            continue
-        target, cond = _cut(song, int(rng.integers(len(song.codes) - frames + 1)), frames)
+    frames, rows = settings["frames"], []
+    able = [song for song in songs if song.frames >= frames]
+    for _ in range(settings["batch"]):
+        song = able[int(rng.integers(len(able)))]
+        start = int(rng.integers(song.frames - frames + 1))
+        hears = bool(song.played) and rng.random() < settings["accompany"]
+        played, heard, cond, target = _example(song, start, frames, hears)
+        if hears and rng.random() < settings["joins_late"]:
+            # until somebody joins, the model has been playing its part alone
+            alone = int(rng.integers(1, frames))
+            played[:alone], heard[:alone] = _shifted(target)[:alone], NOTHING
+        parts = song.played if hears else tuple(song.notes)
+        cond[:, -NOTE_DIMS - BAND_DIMS :] = _band(song, parts, start, frames, settings, rng)
         pool = song.excerpts if rng.random() < settings["audio_style"] else song.captions
         style = pool[int(rng.integers(len(pool)))]
         style = style + rng.normal(0.0, settings["style_noise"] / np.sqrt(len(style)), len(style)).astype(np.float32)
         if rng.random() >= settings["drop_style"]:
-            cond[:, :STYLE_DIMS] = condition(style / np.linalg.norm(style))[:STYLE_DIMS]
+            cond[:, :STYLE_DIMS] = style_features(style / np.linalg.norm(style))
         nothing = rng.random() < settings["drop_all"]
         if nothing or rng.random() < settings["drop_clock"]:
             cond[:, STYLE_DIMS : STYLE_DIMS + CLOCK_DIMS] = 0.0
-        if nothing or rng.random() < settings["drop_chord"]:
-            cond[:, -CHORD_DIMS:] = 0.0
-        targets.append(target)
-        conds.append(cond)
-    target = np.stack(targets)
-    played = _shifted(target)
-    _spoil(played, settings, codebook, rng)
-    return Batch(played, np.stack(conds), target)
+        if nothing or rng.random() < settings["drop_chord_heard" if hears else "drop_chord"]:
+            cond[:, STYLE_DIMS + CLOCK_DIMS : STYLE_DIMS + CLOCK_DIMS + CHORD_DIMS] = 0.0
+        rows.append((played, heard, cond, target))
+    batch = Batch(*(np.stack(column) for column in zip(*rows, strict=True)))
+    _spoil(batch.played, settings, codebook, rng)
+    return batch
 
 
-def fixed_batch(songs: Sequence[Song], frames: int, *, steered: bool) -> Batch:
+def fixed_batch(songs: Sequence[Song], frames: int, *, steered: bool, hears: bool = False) -> Batch:
     """Middles of songs with their style in words; with musical time and chords if `steered`; nothing spoilt."""
-    targets, conds = [], []
+    rows = []
     for song in songs:
-        target, cond = _cut(song, (len(song.codes) - frames) // 2, frames)
+        played, heard, cond, target = _example(song, (song.frames - frames) // 2, frames, hears and bool(song.played))
         if not steered:
             cond[:] = 0.0
-        cond[:, :STYLE_DIMS] = condition(song.captions[-1])[:STYLE_DIMS]
-        targets.append(target)
-        conds.append(cond)
-    target = np.stack(targets)
-    return Batch(_shifted(target), np.stack(conds), target)
+        cond[:, :STYLE_DIMS] = style_features(song.captions[-1])
+        rows.append((played, heard, cond, target))
+    return Batch(*(np.stack(column) for column in zip(*rows, strict=True)))

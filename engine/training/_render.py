@@ -1,7 +1,7 @@
-"""Play notes through FluidSynth into an array, in this process.
+"""Play parts through FluidSynth into arrays, in this process.
 
-One synthesiser lives for one call, so a render depends on its arguments alone. Events land on FluidSynth's own blocks
-of 64 frames (1.3 ms). The returned array belongs to the caller.
+One synthesiser lives for one call, and is reset between the parts, so a render depends on its arguments alone. Events
+land on FluidSynth's own blocks of 64 frames (1.3 ms). The returned array belongs to the caller.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ __all__ = ["SAMPLE_RATE", "SOUNDFONTS", "render"]
 
 SAMPLE_RATE = 48000
 BLOCK = 64
-#: name -> (file, Debian package); both are under the MIT licence.
+#: name -> (file, Debian package). The first two are under the MIT licence; the last (GPL-2) is for testing alone.
 SOUNDFONTS = {
     "FluidR3_GM": ("/usr/share/sounds/sf2/FluidR3_GM.sf2", "fluid-soundfont-gm"),
     "MuseScore_General": ("/usr/share/sounds/sf3/MuseScore_General.sf3", "musescore-general-soundfont"),
+    "TimGM6mb": ("/usr/share/sounds/sf2/TimGM6mb.sf2", "timgm6mb-soundfont"),
 }
 
 _CDEF = """
@@ -42,6 +43,7 @@ int fluid_synth_noteoff(fluid_synth_t *, int, int);
 int fluid_synth_cc(fluid_synth_t *, int, int, int);
 int fluid_synth_program_change(fluid_synth_t *, int, int);
 int fluid_synth_pitch_bend(fluid_synth_t *, int, int);
+int fluid_synth_system_reset(fluid_synth_t *);
 int fluid_synth_write_float(fluid_synth_t *, int, void *, int, int, void *, int, int);
 void (*fluid_set_log_function(int, void (*)(int, const char *, void *), void *))(int, const char *, void *);
 """
@@ -76,14 +78,21 @@ def _timeline(notes: Sequence[Note], events: Sequence[Event]) -> list[tuple[int,
 
 
 def render(
-    notes: Sequence[Note], events: Sequence[Event], seconds: float, soundfont: str, room: float, wet: float
+    parts: Sequence[Sequence[Note]],
+    events: Sequence[Event],
+    seconds: float,
+    soundfont: str,
+    room: float,
+    wet: float,
 ) -> npt.NDArray[np.float32]:
-    """Render notes to stereo sound.
+    """Render the parts of a song to stereo sound, each by itself in the same room.
 
     Parameters
     ----------
-    notes, events : sequence
-        What to play; times in seconds from the first returned sample.
+    parts
+        The notes of each part; times in seconds from the first returned sample. A part without notes stays silent.
+    events
+        Controllers and programs of all channels.
     seconds : float
         Length of the result, > 0.
     soundfont : str
@@ -95,7 +104,7 @@ def render(
 
     Returns
     -------
-    ndarray of float32, shape (frames, 2)
+    ndarray of float32, shape (parts, frames, 2)
         At 48 kHz; not normalised, peaks may pass 1.
 
     Raises
@@ -117,32 +126,43 @@ def render(
     for name, switch in switches.items():
         lib.fluid_settings_setint(settings, name.encode(), switch)
     synth = lib.new_fluid_synth(settings)
+    total = -(-round(seconds * SAMPLE_RATE) // BLOCK) * BLOCK
+    sound = np.zeros((len(parts), total, 2), np.float32)
     try:
         if lib.fluid_synth_sfload(synth, path.encode(), 1) < 0:
             raise OSError(f"FluidSynth cannot read the soundfont {path}: reinstall {package}")
-        total = -(-round(seconds * SAMPLE_RATE) // BLOCK) * BLOCK
-        sound = np.zeros((total, 2), np.float32)
-        out = ffi.cast("float *", sound.ctypes.data)
-        at = 0
-        for frame, kind, channel, a, b in _timeline(notes, events):
-            if frame >= total:
-                break
-            if frame > at:
-                lib.fluid_synth_write_float(synth, frame - at, out + 2 * at, 0, 2, out + 2 * at, 1, 2)
-                at = frame
-            if kind == 0:
-                lib.fluid_synth_noteoff(synth, channel, a)
-            elif kind == 1:
-                lib.fluid_synth_cc(synth, channel, a, b)
-            elif kind == 2:
-                lib.fluid_synth_program_change(synth, channel, a)
-            elif kind == 3:
-                lib.fluid_synth_pitch_bend(synth, channel, a)
-            else:
-                lib.fluid_synth_noteon(synth, channel, a, b)
-        if at < total:
-            lib.fluid_synth_write_float(synth, total - at, out + 2 * at, 0, 2, out + 2 * at, 1, 2)
+        for notes, stem in zip(parts, sound, strict=True):
+            if notes:
+                channels = {note.channel for note in notes}
+                _play(ffi, lib, synth, _timeline(notes, [e for e in events if e.channel in channels]), stem)
+                lib.fluid_synth_system_reset(synth)
     finally:
         lib.delete_fluid_synth(synth)
         lib.delete_fluid_settings(settings)
     return sound
+
+
+def _play(
+    ffi: cffi.FFI, lib: Any, synth: Any, timeline: list[tuple[int, int, int, int, int]], sound: npt.NDArray[np.float32]
+) -> None:
+    """Play a timeline into (frames, 2)."""
+    out = ffi.cast("float *", sound.ctypes.data)
+    total, at = len(sound), 0
+    for frame, kind, channel, a, b in timeline:
+        if frame >= total:
+            break
+        if frame > at:
+            lib.fluid_synth_write_float(synth, frame - at, out + 2 * at, 0, 2, out + 2 * at, 1, 2)
+            at = frame
+        if kind == 0:
+            lib.fluid_synth_noteoff(synth, channel, a)
+        elif kind == 1:
+            lib.fluid_synth_cc(synth, channel, a, b)
+        elif kind == 2:
+            lib.fluid_synth_program_change(synth, channel, a)
+        elif kind == 3:
+            lib.fluid_synth_pitch_bend(synth, channel, a)
+        else:
+            lib.fluid_synth_noteon(synth, channel, a, b)
+    if at < total:
+        lib.fluid_synth_write_float(synth, total - at, out + 2 * at, 0, 2, out + 2 * at, 1, 2)

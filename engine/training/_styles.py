@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ._patterns import GROOVES, TEMPOS
+
 __all__ = ["GROUPS", "STYLES", "Group", "Style"]
 
 
@@ -35,6 +37,8 @@ class Style:
         MMA beats (quarter notes) in one felt beat.
     held : str
         "" for a style of the training split, else "valid" or "test".
+    patterns : tuple of str
+        Grooves of :mod:`._patterns` that play it; empty if MMA does.
     """
 
     file: str
@@ -44,6 +48,7 @@ class Style:
     bpb: int = 4
     unit: float = 1.0
     held: str = ""
+    patterns: tuple[str, ...] = ()
 
     @property
     def bar(self) -> float:
@@ -87,6 +92,13 @@ GROUPS: dict[str, Group] = {
     "gospel": Group(("gospel",), ("solemn", "uplifting", "devout"), ("gospel", "church music")),
     "caribbean": Group(("pop",), ("sunny", "bouncy", "carefree"), ("caribbean music", "island music")),
     "orchestral": Group(("classic", "sad"), ("sweeping", "grand", "cinematic"), ("orchestral music", "film music")),
+    "house": Group(("pop", "funk"), ("pumping", "warm", "hypnotic"), ("house", "electronic dance music")),
+    "techno": Group(("sad", "funk"), ("dark", "driving", "mechanical"), ("techno", "club music")),
+    "drum and bass": Group(("sad", "funk"), ("frantic", "rolling", "dark"), ("drum and bass", "jungle")),
+    "hip hop": Group(("funk", "jazz", "sad"), ("laid-back", "dusty", "heavy"), ("hip hop", "boom bap")),
+    "reggae": Group(("pop",), ("sunny", "relaxed", "heavy"), ("reggae", "jamaican music")),
+    "ambient": Group(("sad", "pop"), ("calm", "floating", "dreamy"), ("ambient", "soundscape")),
+    "metal": Group(("sad", "classic"), ("aggressive", "heavy", "dark"), ("metal", "heavy rock")),
 }
 
 _ROWS: tuple[tuple[str, str, str, float, int, float, str], ...] = (
@@ -195,4 +207,17 @@ _ROWS: tuple[tuple[str, str, str, float, int, float, str], ...] = (
     ("bolero", "orchestral bolero", "orchestral", 96, 4, 1, ""),
 )
 
-STYLES: tuple[Style, ...] = tuple(Style(*row) for row in _ROWS)
+
+def _patterned() -> list[Style]:
+    """Rows of the styles that this package writes itself: of each the last groove is held out."""
+    rows = []
+    for number, (name, grooves) in enumerate(GROOVES.items()):
+        low, high = TEMPOS[name]
+        group, bpm = name if name in GROUPS else "funk", (low + high) / 2
+        rows.append(Style(name.replace(" ", "-"), name, group, bpm, patterns=grooves[:-1]))
+        held = ("valid", "test")[number % 2]
+        rows.append(Style(f"{name.replace(' ', '-')}-2", name, group, bpm, held=held, patterns=grooves[-1:]))
+    return rows
+
+
+STYLES: tuple[Style, ...] = (*(Style(*row) for row in _ROWS), *_patterned())

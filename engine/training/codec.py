@@ -1,10 +1,11 @@
 """Train the codec of `tiny` on a corpus, while the corpus may still grow.
 
 Run ``python -m jackdaw.engine.training.codec --corpus DIR --out DIR --minutes N``; settings stand in ``tiny.toml``,
-table ``[codec]``. First the encoder is made by principal component analysis and the codebooks by k-means, and
-``DIR/start.safetensors`` holds a codec whose codes are final; then the decoder alone learns to reproduce log band
-magnitudes from them. (Trained together from random weights, encoder and decoder learned loudness envelopes only, in 600
-steps.) The learning rate falls to zero along a cosine over the minutes given.
+table ``[codec]``. First the encoder is made by principal component analysis, the decoder as its inverse and the
+codebooks by k-means; then all three learn together to reproduce log band magnitudes, the encoder through the quantiser
+as if it were not there. (From random weights they learned loudness envelopes only, in 600 steps.) For the last part of
+the time encoder and codebooks stand still, and the decoder alone goes on. The learning rate falls to zero along a
+cosine over the minutes given.
 
 ``DIR/checkpoint.safetensors`` holds everything (params, optimiser, step, time spent), written every few minutes and at
 Ctrl-C; with ``--resume`` the run goes on from it. ``--export FILE`` writes the params alone, in bfloat16.
@@ -56,6 +57,9 @@ class CodecTraining:
     patches: int = 24576
     vectors: int = 360000
     root_weight: float = 20.0
+    hold_weight: float = 0.02
+    encoder_rate: float = 0.2
+    decoder_alone: float = 0.3
     all_levels: float = 0.6
     gain_low_db: float = -12.0
     gain_high_db: float = 3.0
@@ -68,7 +72,7 @@ class CodecTraining:
 
 
 class _Run(NamedTuple):
-    """Everything that training changes; of the params, only the decoder after the start."""
+    """Everything that training changes."""
 
     params: dict[str, Any]
     optimiser: Any
@@ -86,7 +90,7 @@ def _optimiser(settings: CodecTraining) -> optax.GradientTransformation:
 
 def _fresh(settings: CodecTraining) -> _Run:
     params = tiny_codec.init_params(jax.random.key(settings.seed))
-    return _Run(params, _optimiser(settings).init(params["decoder"]), jnp.int32(0), jnp.float32(0))
+    return _Run(params, _optimiser(settings).init(params), jnp.int32(0), jnp.float32(0))
 
 
 def _augment(packed: Array, gains: Array, swap: Array, mono: Array) -> Array:
@@ -97,27 +101,39 @@ def _augment(packed: Array, gains: Array, swap: Array, mono: Array) -> Array:
     return jnp.stack([jnp.where(mono, mid, left), jnp.where(mono, mid, right), mid], axis=2)
 
 
-def _loss(decoder: dict[str, Any], latent: Array, target: Array, settings: CodecTraining) -> tuple[Array, Array]:
+def _loss(
+    params: dict[str, Any], bands: Array, levels: Array, settings: CodecTraining
+) -> tuple[Array, tuple[Array, Array]]:
     """Error of log magnitudes, and of the roots of magnitudes, in which loud ones count more."""
-    _, made = tiny_codec.decode_latent({"decoder": decoder}, tiny_codec.decode_init(batch=latent.shape[:1]), latent)
+    _, latent = tiny_codec.encode_latent(params, (), bands)
+    codes = tiny_codec.quantise(jax.lax.stop_gradient(params["codebooks"]), jax.lax.stop_gradient(latent))
+    parts = jnp.stack([params["codebooks"][k][codes[..., k]] for k in range(_CONFIG.levels)])
+    kept = jnp.arange(_CONFIG.levels)[:, None, None, None] < levels[None, :, None, None]
+    # the codebooks get the slope of what they add, the encoder the slope of their sum
+    heard = jnp.where(kept, parts, 0).sum(0) + latent - jax.lax.stop_gradient(latent)
+    _, made = tiny_codec.decode_latent(params, tiny_codec.decode_init(batch=bands.shape[:1]), heard)
+    target = log_bands(bands)
     log_error = jnp.mean(jnp.abs(made - target))
     root_error = jnp.mean(jnp.abs(jnp.exp(0.5 * jnp.minimum(made, 4.0)) - jnp.exp(0.5 * target)))
-    return log_error + settings.root_weight * root_error, jnp.stack([log_error, root_error])
+    away = jnp.mean(jnp.sum((latent - parts.sum(0)) ** 2, axis=-1))
+    size = jnp.mean(jnp.sum((latent - jnp.mean(latent, axis=(0, 1))) ** 2, axis=-1))
+    loss = log_error + settings.root_weight * root_error + settings.hold_weight * away
+    return loss, (jnp.stack([log_error, root_error, away / size]), codes)
 
 
 @partial(jax.jit, static_argnames="settings", donate_argnums=0)
 def _step(run: _Run, batch: dict[str, Array], progress: Array, *, settings: CodecTraining) -> tuple[_Run, Array, Array]:
     bands = _augment(batch["packed"], batch["gains"], batch["swap"], batch["mono"])
-    _, codes = tiny_codec.encode_step(run.params, (), bands)
-    parts = jnp.stack([run.params["codebooks"][k][codes[..., k]] for k in range(_CONFIG.levels)])
-    kept = jnp.arange(_CONFIG.levels)[:, None, None, None] < batch["levels"][None, :, None, None]
-    latent = jnp.where(kept, parts, 0).sum(0)
-    decoder = run.params["decoder"]
-    (_, errors), slopes = jax.value_and_grad(_loss, has_aux=True)(decoder, latent, log_bands(bands), settings)
-    moves, optimiser = _optimiser(settings).update(slopes, run.optimiser, decoder)
+    (_, (errors, codes)), slopes = jax.value_and_grad(_loss, has_aux=True)(run.params, bands, batch["levels"], settings)
+    moves, optimiser = _optimiser(settings).update(slopes, run.optimiser, run.params)
     warm = jnp.minimum(1.0, (run.step + 1) / settings.warm_up_steps)
     rate = settings.learning_rate * warm * (0.5 + 0.5 * jnp.cos(jnp.pi * jnp.minimum(progress, 1.0)))
-    params = {**run.params, "decoder": jax.tree.map(lambda p, m: p - rate * m, decoder, moves)}
+    together = settings.encoder_rate * (progress < 1.0 - settings.decoder_alone)
+    rates = {"encoder": rate * together, "codebooks": rate * together, "decoder": rate}
+    params = {
+        name: jax.tree.map(lambda p, m, of=rates[name]: p - of * m, tree, moves[name])
+        for name, tree in run.params.items()
+    }
     return _Run(params, optimiser, run.step + 1, run.spent), errors, codes
 
 
@@ -148,14 +164,12 @@ def _clips(songs: list[NDArray[np.uint8]], settings: CodecTraining, count: int) 
 
 
 def _start(run: _Run, songs: list[NDArray[np.uint8]], settings: CodecTraining, earlier: dict[str, Any] | None) -> _Run:
-    """Make the encoder, and the decoder its inverse, or take both from an earlier codec; then make codebooks."""
-    if earlier is None:
-        bands = np.concatenate([np.asarray(clip) for clip in _clips(songs, settings, settings.patches)])
-        params = start_networks(run.params, np.log(bands + tiny_codec.HEARING), _CONFIG)
-    else:
-        params = {**run.params, "encoder": earlier["encoder"], "decoder": earlier["decoder"]}
-    # What is trained must be what is shipped, or codes would differ: round to bfloat16 at once.
-    params["encoder"] = jax.tree.map(lambda x: jnp.asarray(x, jnp.bfloat16).astype(jnp.float32), params["encoder"])
+    """Take an earlier codec, whose encoder may be without a network, or make one by statistics."""
+    if earlier is not None:
+        encoder = {**run.params["encoder"], **earlier["encoder"]}
+        return run._replace(params={**run.params, **earlier, "encoder": encoder})
+    bands = np.concatenate([np.asarray(clip) for clip in _clips(songs, settings, settings.patches)])
+    params = start_networks(run.params, np.log(bands + tiny_codec.HEARING), _CONFIG)
     encode = jax.jit(lambda bands: tiny_codec.encode_latent(params, (), bands)[1])
     latent = np.concatenate([np.asarray(encode(clip)) for clip in _clips(songs, settings, settings.vectors)])
     params["codebooks"] = jnp.asarray(start_codebooks(latent.reshape(-1, _CONFIG.latent), _CONFIG, settings.seed))
@@ -247,7 +261,7 @@ def train(
     export
         Where to write the params in bfloat16 at the end, if anywhere.
     earlier
-        Exported codec to take the encoder and the decoder's start from; codebooks are made anew.
+        Exported codec to begin with.
 
     Raises
     ------
@@ -305,11 +319,11 @@ def _loop(
         spent += time.monotonic() - began
         run = run._replace(spent=jnp.float32(spent))
         if (number + 1) % 50 == 0:
-            log, root = np.mean(recent, axis=0)
+            log, root, away = np.mean(recent, axis=0)
             hours = sum(map(len, songs)) * HOP / RATE / 3600
             print(
                 f"step {number + 1}  {spent / 60:.1f} of {minutes:g} min  log {log:.4f}  root {root:.5f}"
-                f"  {_usage(np.stack(codes))}  corpus {hours:.2f} h"
+                f"  away {away:.4f}  {_usage(np.stack(codes))}  corpus {hours:.2f} h"
                 f"  ends in {(total - spent) / 60:.1f} min",
                 flush=True,
             )
@@ -328,7 +342,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder of checkpoint and features")
     parser.add_argument("--minutes", type=float, default=40, help="training time in all (default: %(default)s)")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
-    parser.add_argument("--from", dest="earlier", type=Path, help="begin with this codec's encoder and decoder")
+    parser.add_argument("--from", dest="earlier", type=Path, help="begin with this codec")
     parser.add_argument("--export", type=Path, help="write the params here at the end, in bfloat16")
     parser.add_argument("--settings", type=Path, default=Path(__file__).with_name("tiny.toml"), help="TOML file")
     given = parser.parse_args(arguments)

@@ -1,7 +1,8 @@
-"""Build the training corpus: accompaniments by MMA, sound by FluidSynth, labels from the score.
+"""Build the training corpus: bands by MMA and by patterns of our own, sound by FluidSynth, labels from the score.
 
-Writes ``DIR/songs/NNNNN.flac`` and ``NNNNN.json`` and one line a song to ``DIR/manifest.jsonl``. Invariants: a song
-depends on (seed, index) alone; the FLAC appears whole (temporary name, then rename) and before its JSON, so a reader
+Writes ``DIR/songs/NNNNN.flac`` (the mix), ``NNNNN.stems.flac`` (8 channels: drums, bass, harmony and melody in stereo,
+which add up to the mix exactly) and ``NNNNN.json``, and one line a song to ``DIR/manifest.jsonl``. Invariants: a song
+depends on (seed, index) alone; FLACs appear whole (temporary name, then rename) and before their JSON, so a reader
 who goes by the JSON files or the manifest never meets half a song; existing songs are never rewritten.
 
 Run ``python -m jackdaw.engine.training.corpus --out DIR --hours 5 --seed 0``.
@@ -13,14 +14,12 @@ import argparse
 import dataclasses
 import functools
 import json
-import math
 import multiprocessing
 import os
 import subprocess
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,168 +29,19 @@ import soundfile
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from ._captions import captions, instruments
-from ._mma import Midi, Note, accompany, grooves
-from ._progressions import PROGRESSIONS, QUALITIES, ROOT_NAMES, Progression
+from ._melody import LEADS, write_melody
+from ._mixing import mix
+from ._mma import Event, Midi, Note, accompany, grooves
+from ._parts import PARTS, choose_version, divide, exchange_sounds
+from ._patterns import perform
+from ._plan import Plan, changes, plan_song
+from ._progressions import QUALITIES, ROOT_NAMES
 from ._render import SAMPLE_RATE, SOUNDFONTS, render
-from ._styles import GROUPS, STYLES, Style
 
-__all__ = ["Plan", "build_corpus", "make_song", "plan_song"]
+__all__ = ["build_corpus", "make_song"]
 
-PEAK = 10 ** (-3 / 20)
 TAIL_S = 2.5
-#: Of every 12 songs the fifth is for validation and the eleventh for the test.
-SPLITS = ("train",) * 4 + ("valid",) + ("train",) * 5 + ("test",) + ("train",)
-
-Bar = tuple[tuple[int, str], ...]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a song will be, before anything is compiled or rendered.
-
-    Attributes
-    ----------
-    index : int
-        Its place in the corpus.
-    split, held : str
-        "train", "valid" or "test"; what is new in it: "" (nothing: training), "groove" or "progression".
-    style : Style
-        Its style file.
-    grooves : tuple of (str, int)
-        Groove names in order with the number of bars each plays.
-    bars : tuple
-        One entry a bar: the chords ``(root 0-11, MMA type)``, one or two.
-    progression : Progression
-        The chorus the bars were made from.
-    tonic : int
-        Pitch class of the key.
-    bpm : float
-        Felt beats per minute wanted; the labels carry what MMA made of it.
-    soundfont : str
-        Key of the render module's table.
-    seed : int
-        Of the whole corpus.
-    """
-
-    index: int
-    split: str
-    held: str
-    style: Style
-    grooves: tuple[tuple[str, int], ...]
-    bars: tuple[Bar, ...]
-    progression: Progression
-    tonic: int
-    bpm: float
-    soundfont: str
-    seed: int
-
-
-def _cycle(items: Sequence[Any], turn: int, key: Sequence[int]) -> Any:
-    """The item for a turn: every round goes once through all items, in an order of its own."""
-    order = np.random.default_rng([*key, turn // len(items)]).permutation(len(items))
-    return items[order[turn % len(items)]]
-
-
-def _choose_style(seed: int, index: int) -> tuple[str, str, Style]:
-    """Split, what is held out, and style of a song: groups in turn, then the files of the group in turn."""
-    split = SPLITS[index % 12]
-    turn = sum(SPLITS[i % 12] == split for i in range(index))
-    if split != "train" and turn % 2 == 0:
-        return split, "groove", _cycle([s for s in STYLES if s.held == split], turn // 2, [seed, 1])
-    held = "" if split == "train" else "progression"
-    visit = turn if split == "train" else turn // 2
-    salt = ("train", "valid", "test").index(split)
-    group = _cycle(list(GROUPS), visit, [seed, 2, salt])
-    files = [s for s in STYLES if s.group == group and not s.held]
-    return split, held, _cycle(files, visit // len(GROUPS), [seed, 3, salt])
-
-
-def _kind(name: str) -> str:
-    """What a groove is for, by its author's spelling: "DescendingJazz" is no ending."""
-    for kind, words in (("intro", ("Intro", "intro")), ("end", ("End",)), ("fill", ("Fill",))):
-        if any(word in name for word in words):
-            return kind
-    return "other" if "Metronome" in name or "Triple" in name else "body"
-
-
-def _choose_grooves(
-    style: Style, bars: int, chorus: int, rng: np.random.Generator
-) -> tuple[list[tuple[str, int]], int, int]:
-    """Grooves with their bars; also how many bars are introduction and how many ending."""
-    by_kind: dict[str, list[tuple[str, int]]] = {"intro": [], "end": [], "fill": [], "body": [], "other": []}
-    for name, (_, size) in grooves(style.file).items():
-        by_kind[_kind(name)].append((name, size))
-
-    def pick(kind: str, chance: float, longest: int) -> tuple[str, int] | None:
-        able = [g for g in by_kind[kind] if g[1] <= longest]
-        wanted = rng.random() < chance
-        which = int(rng.integers(1 << 30))
-        return able[which % len(able)] if able and wanted else None
-
-    intro = pick("intro", 0.5, 4)
-    end = pick("end", 0.8, 4)
-    fill = pick("fill", 0.7, min(4, chorus // 2))
-    first = str(rng.choice([g[0] for g in by_kind["body"]]))
-    second = str(rng.choice([g[0] for g in by_kind["body"]]))
-    head, tail = (intro[1] if intro else 0), (end[1] if end else 1)
-    body = max(chorus, 4 * round((bars - head - tail) / 4))
-    section = chorus if chorus >= 8 else 8
-
-    played: list[tuple[str, int]] = [intro] if intro else []
-    for number, at in enumerate(range(0, body, section)):
-        length = min(section, body - at)
-        name = first if number % 2 == 0 else second
-        if fill and at + length < body and length > fill[1]:
-            played += [(name, length - fill[1]), fill]
-        else:
-            played.append((name, length))
-    played.append(end if end else (first, 1))
-    return played, head, tail
-
-
-def plan_song(seed: int, index: int) -> Plan:
-    """Decide everything about a song; the same arguments give the same plan.
-
-    Parameters
-    ----------
-    seed, index : int
-        Of the corpus, >= 0; of the song, >= 0.
-    """
-    rng = np.random.default_rng([seed, 4, index])
-    split, held, style = _choose_style(seed, index)
-    pools = GROUPS[style.group].pools
-    able = [p for p in PROGRESSIONS if p.pool in pools]
-    if held != "groove":
-        able = [p for p in able if p.held == (held == "progression")]
-    progression = able[int(rng.integers(len(able)))]
-    bpm = round(style.bpm * float(rng.uniform(0.85, 1.15)), 1)
-    tonic = int(rng.integers(12))
-    seconds = float(rng.uniform(40.0, 56.0))
-    bars = max(8, round(seconds * bpm / 60 / style.bpb))
-    played, head, tail = _choose_grooves(style, bars, len(progression.bars), rng)
-
-    chorus = progression.bars
-    body = sum(n for _, n in played) - head - tail
-    home: Bar = ((0, "") if progression.mode == "major" else (9, "m"),)
-    written = [chorus[(i - head) % len(chorus)] for i in range(head)]  # the introduction leads into the first bar
-    written += [chorus[i % len(chorus)] for i in range(body)]
-    written += [chorus[(i - tail) % len(chorus)] for i in range(tail - 1)] + [home]
-    shift = tonic if progression.mode == "major" else tonic - 9
-    moved = tuple(tuple(((root + shift) % 12, kind) for root, kind in bar) for bar in written)
-    soundfont = "MuseScore_General" if rng.random() < 0.2 else "FluidR3_GM"
-    return Plan(index, split, held, style, tuple(played), moved, progression, tonic, bpm, soundfont, seed)
-
-
-def _changes(plan: Plan) -> list[list[tuple[int, int, str]]]:
-    """For each bar the chords as (MMA beat it starts on, root, type); a second chord starts on a felt beat."""
-    unit, second = plan.style.unit, math.ceil(plan.style.bpb / 2) * plan.style.unit
-    rows = []
-    for bar in plan.bars:
-        row = [(0, *bar[0])]
-        if len(bar) > 1 and unit == int(unit):
-            row.append((int(second), *bar[1]))
-        rows.append(row)
-    return rows
+FRAME = SAMPLE_RATE // 25
 
 
 def _score(plan: Plan) -> str:
@@ -199,12 +49,12 @@ def _score(plan: Plan) -> str:
     beats = int(plan.style.bar)
     lines = [f"RndSeed {plan.seed * 1_000_003 + plan.index}", f"Tempo {plan.bpm * plan.style.unit:.3f}"]
     lines += [f"Time {beats}"]
-    changes, number = _changes(plan), 0
+    rows, number = changes(plan), 0
     for name, length in plan.grooves:
         lines.append(f"Groove stdlib/{plan.style.file}:{name}")
         for _ in range(length):
             cells = ["/"] * beats
-            for at, root, kind in changes[number]:
+            for at, root, kind in rows[number]:
                 cells[at] = ROOT_NAMES[root] + kind
             number += 1
             lines.append(f"{number} {' '.join(cells)}")
@@ -226,17 +76,43 @@ def _humanise(notes: Sequence[Note], rng: np.random.Generator) -> list[Note]:
     ]
 
 
-def _finish(sound: npt.NDArray[np.float32]) -> npt.NDArray[np.int16]:
-    """Trim the end where it has faded 60 dB below the peak, fade out 50 ms, set the peak to -3 dBFS."""
-    level = np.abs(sound).max(axis=1)
-    peak = float(level.max())
-    if peak <= 0:
+def _trimmed(stems: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Cut the end where all has faded 60 dB below the peak, and fade out 50 ms."""
+    level = np.abs(stems.sum(axis=0)).max(axis=1)
+    loud = np.flatnonzero(level > float(level.max()) * 1e-3)
+    if not len(loud):
         raise RuntimeError("the synthesiser returned silence")
-    last = int(np.flatnonzero(level > peak * 1e-3)[-1]) + 1
     fade = SAMPLE_RATE // 20
-    sound = sound[: min(len(sound), last + fade)] * np.float32(PEAK / peak)
-    sound[-fade:] *= np.linspace(1, 0, fade, dtype=np.float32)[:, None]
-    return np.round(sound * 32767).astype(np.int16)
+    stems = stems[:, : min(len(level), int(loud[-1]) + 1 + fade)].copy()
+    stems[:, -fade:] *= np.linspace(1, 0, fade, dtype=np.float32)[:, None]
+    return stems
+
+
+def _energy(sound: npt.NDArray[np.int16]) -> list[int]:
+    """Level of each 40 ms frame: RMS in dBFS, whole numbers, at least -99."""
+    frames = len(sound) // FRAME
+    power = (sound[: frames * FRAME].astype(np.float64) / 32768) ** 2
+    return [int(x) for x in np.round(10 * np.log10(power.reshape(frames, -1).mean(axis=1) + 1.26e-10))]
+
+
+def _with_melody(plan: Plan, midi: Midi, rng: np.random.Generator) -> tuple[Midi, int | None]:
+    """Give three songs in five a soloist, on a channel of its own, which is returned."""
+    wanted, program = rng.random() < 0.6, int(rng.choice(LEADS))
+    free = [c for c in range(16) if c != 9 and c not in {n.channel for n in midi.notes}]
+    if not wanted or not free:
+        return midi, None
+    unit = plan.style.unit
+    bars = [[(at / unit, root, kind) for at, root, kind in row] for row in changes(plan)]
+    channel = free[0]
+    tones = write_melody(bars, plan.style.bpb, plan.tonic, plan.progression.mode, rng)
+    lead = []
+    for tone in tones:
+        start, end = (midi.seconds(at * unit) for at in (tone.start, tone.start + tone.length))
+        lead.append(Note(start, end, tone.pitch, channel, program, tone.velocity))
+    settings = ((0xC0, program, 0), (0xB0, 7, 104), (0xB0, 10, int(rng.integers(40, 88))), (0xB0, 91, 50))
+    events = [Event(0.0, kind, channel, a, b) for kind, a, b in settings]
+    notes = sorted([*midi.notes, *lead], key=lambda n: (n.start, n.channel, n.pitch))
+    return Midi(tuple(notes), (*events, *midi.events), midi.tempo_map), channel if lead else None
 
 
 @functools.cache
@@ -250,30 +126,33 @@ def _versions() -> dict[str, str]:
     return dict(line.split() for line in out.stdout.splitlines())
 
 
-def _labels(plan: Plan, midi: Midi, notes: Sequence[Note], frames: int, rng: np.random.Generator) -> dict[str, Any]:
+def _labels(
+    plan: Plan, midi: Midi, parts: Sequence[Sequence[Note]], version: str, frames: int, rng: np.random.Generator
+) -> dict[str, Any]:
     style = plan.style
+    notes = sorted((n for part in parts for n in part), key=lambda n: (n.start, n.channel, n.pitch))
     duration = frames / SAMPLE_RATE
     bar = style.bar
     bpm = round(60 / midi.seconds(style.unit), 3)  # MMA rounds the tempo to whole quarter notes a minute
     beats = [midi.seconds(i * style.unit) for i in range(len(plan.bars) * style.bpb)]
     beats = [t for t in beats if t < duration]
-    changes = [
+    moves = [
         (midi.seconds(number * bar + at), root, kind)
-        for number, row in enumerate(_changes(plan))
+        for number, row in enumerate(changes(plan))
         for at, root, kind in row
     ]
     stop = min(duration, midi.seconds(len(plan.bars) * bar))
-    ends = [t for t, _, _ in changes[1:]] + [stop]
+    ends = [t for t, _, _ in moves[1:]] + [stop]
     chords: list[list[Any]] = []
-    for (start, root, kind), end in zip(changes, ends, strict=True):
+    for (start, root, kind), end in zip(moves, ends, strict=True):
         label = QUALITIES[kind][0]
         if chords and chords[-1][2:] == [root, label]:
             chords[-1][1] = round(end, 5)
         else:
             chords.append([round(start, 5), round(end, 5), root, label])
     heard = instruments(notes)
-    names = grooves(style.file)
-    packages = {"mma", "libfluidsynth3", SOUNDFONTS[plan.soundfont][1]}
+    about = {name: name for name in style.patterns} or {k: v[0] for k, v in grooves(style.file).items()}
+    packages = {"libfluidsynth3", SOUNDFONTS[plan.soundfont][1]} | (set() if style.patterns else {"mma"})
     return {
         "id": f"{plan.index:05d}",
         "split": plan.split,
@@ -282,8 +161,11 @@ def _labels(plan: Plan, midi: Midi, notes: Sequence[Note], frames: int, rng: np.
         "family": style.family,
         "style_group": style.group,
         "groove": max(plan.grooves, key=lambda g: g[1])[0],
-        "grooves": [[n, bars, names[n][0]] for n, bars in plan.grooves],
-        "captions": captions(style, plan.progression.mode, bpm, heard, rng),
+        "grooves": [[n, bars, about[n]] for n, bars in plan.grooves],
+        "version": version,
+        "parts": {name: instruments(part) for name, part in zip(PARTS, parts, strict=True) if part},
+        "channels": {name: sorted({n.channel for n in part}) for name, part in zip(PARTS, parts, strict=True) if part},
+        "captions": captions(style, plan.progression.mode, bpm, heard, rng, version),
         "instruments": heard,
         "tempo_bpm": bpm,
         "beats_per_bar": style.bpb,
@@ -305,13 +187,21 @@ def _labels(plan: Plan, midi: Midi, notes: Sequence[Note], frames: int, rng: np.
     }  # fmt: skip
 
 
+def _performance(plan: Plan, rng: np.random.Generator) -> Midi:
+    """What the style's band plays."""
+    if plan.style.patterns:
+        rows = [[(int(at), root, kind) for at, root, kind in row] for row in changes(plan)]
+        return perform(plan.style.family, plan.grooves[0][0], rows, plan.bpm, rng)
+    return accompany(_score(plan))
+
+
 def make_song(plan: Plan) -> tuple[npt.NDArray[np.int16], dict[str, Any]]:
     """Compile and render a plan.
 
     Returns
     -------
-    sound : ndarray of int16, shape (frames, 2)
-        At 48 kHz, peak -3 dBFS; sample 0 is the first beat of the first bar.
+    stems : ndarray of int16, shape (parts, frames, 2)
+        At 48 kHz, in the order of ``PARTS``; their sum is the mix. Sample 0 is the first beat of the first bar.
     labels : dict
         As ``docs/corpus.md`` describes them.
 
@@ -323,23 +213,34 @@ def make_song(plan: Plan) -> tuple[npt.NDArray[np.int16], dict[str, Any]]:
         If MMA refuses the song or nothing sounds.
     """
     rng = np.random.default_rng([plan.seed, 5, plan.index])
-    midi = accompany(_score(plan))
-    notes = _humanise(midi.notes, rng)
-    notes.sort(key=lambda n: (n.start, n.channel, n.pitch))
-    seconds = max(*(n.end for n in notes), midi.seconds(len(plan.bars) * plan.style.bar)) + TAIL_S
-    room, wet = float(rng.uniform(0.2, 0.6)), float(rng.uniform(0.1, 0.35))
-    sound = _finish(render(notes, midi.events, seconds, plan.soundfont, room, wet))
-    return sound, _labels(plan, midi, notes, len(sound), rng)
+    midi, lead = _with_melody(plan, exchange_sounds(_performance(plan, rng), 0.3, rng), rng)
+    parts = divide(_humanise(midi.notes, rng), lead)
+    version, playing = choose_version(parts, rng)
+    parts = [part if plays else [] for part, plays in zip(parts, playing, strict=True)]
+    end = max(note.end for part in parts for note in part)
+    seconds = max(end, midi.seconds(len(plan.bars) * plan.style.bar)) + TAIL_S
+    room, wet = float(rng.uniform(0.2, 0.7)), float(rng.uniform(0.05, 0.4))
+    stems = mix(_trimmed(render(parts, midi.events, seconds, plan.soundfont, room, wet)), rng)
+    return stems, {
+        **_labels(plan, midi, parts, version, stems.shape[1], rng),
+        "energy_db": _energy(stems.sum(axis=0, dtype=np.int16)),
+    }
+
+
+def _place(folder: Path, name: str, sound: npt.NDArray[np.int16]) -> None:
+    """Write a FLAC that appears whole."""
+    part = folder / f".{name}.part"
+    soundfile.write(part, sound, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
+    os.replace(part, folder / name)
 
 
 def _write_song(folder: str, seed: int, index: int) -> dict[str, Any]:
-    """Make one song and put it in place, sound first; returns its labels without the notes."""
+    """Make one song and put it in place, sound first; returns its labels without the long ones."""
     songs = Path(folder)
-    sound, labels = make_song(plan_song(seed, index))
+    stems, labels = make_song(plan_song(seed, index))
     base = f"{index:05d}"
-    part = songs / f".{base}.flac.part"
-    soundfile.write(part, sound, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
-    os.replace(part, songs / f"{base}.flac")
+    _place(songs, f"{base}.stems.flac", np.concatenate(stems, axis=1))
+    _place(songs, f"{base}.flac", stems.sum(axis=0, dtype=np.int16))
     part = songs / f".{base}.json.part"
     part.write_text(json.dumps(labels, separators=(",", ":")))
     os.replace(part, songs / f"{base}.json")
@@ -348,7 +249,7 @@ def _write_song(folder: str, seed: int, index: int) -> dict[str, Any]:
 
 def _manifest_row(labels: dict[str, Any]) -> dict[str, Any]:
     keep = ("id", "split", "held_out", "style_file", "family", "style_group", "groove", "tempo_bpm", "beats_per_bar",
-            "key", "duration_s", "soundfont", "seed")  # fmt: skip
+            "key", "duration_s", "soundfont", "version", "seed")  # fmt: skip
     return {k: labels[k] for k in keep}
 
 

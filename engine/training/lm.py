@@ -49,7 +49,7 @@ def _optimiser(settings: dict[str, Any]) -> optax.GradientTransformation:
 
 def _nats(params: Tree, config: LMConfig, batch: Batch, drop: tuple[jax.Array, float] | None = None) -> jax.Array:
     """Mean negative log likelihood of each level, shape (levels,)."""
-    logits = forward(params, config, batch.played, batch.cond, batch.target, drop)
+    logits = forward(params, config, *batch, drop)
     return jnp.stack([
         optax.softmax_cross_entropy_with_integer_labels(rows, batch.target[..., level]).mean()
         for level, rows in enumerate(logits)
@@ -113,26 +113,25 @@ def train(
     config = LMConfig(**{name: value for name, value in settings.items() if name in sizes})
     songs = load_songs(corpus, tokens, styles)
     training = [song for song in songs if song.split == "train"]
-    valid = [song for song in songs if song.split == "valid" and len(song.codes) >= settings["frames"]][:_VALID_SONGS]
+    valid = [song for song in songs if song.split == "valid" and song.frames >= settings["frames"]][:_VALID_SONGS]
     checks = {"valid": fixed_batch(valid, settings["frames"], steered=True),
-              "style only": fixed_batch(valid, settings["frames"], steered=False)}  # fmt: skip
+              "style only": fixed_batch(valid, settings["frames"], steered=False),
+              "heard": fixed_batch(valid, settings["frames"], steered=False, hears=True)}  # fmt: skip
     rng = np.random.default_rng(0)
     optimiser = _optimiser(settings)
     weights = jnp.asarray(settings["level_weights"])
 
     @jax.jit
-    def update(
-        params: Tree, state: Tree, rate: float, seed: int, played: Any, cond: Any, target: Any
-    ) -> tuple[Tree, Tree, jax.Array]:
+    def update(params: Tree, state: Tree, rate: float, seed: int, batch: Batch) -> tuple[Tree, Tree, jax.Array]:
         def loss(params: Tree) -> tuple[jax.Array, jax.Array]:
-            nats = _nats(params, config, Batch(played, cond, target), (jax.random.key(seed), settings["dropout"]))
+            nats = _nats(params, config, batch, (jax.random.key(seed), settings["dropout"]))
             return (nats * weights).mean(), nats
 
         gradient, nats = jax.grad(loss, has_aux=True)(params)
         change, state = optimiser.update(gradient, state, params)
         return jax.tree.map(lambda value, move: value - rate * move, params, change), state, nats
 
-    check = jax.jit(lambda params, played, cond, target: _nats(params, config, Batch(played, cond, target)))
+    check = jax.jit(lambda params, batch: _nats(params, config, batch))
 
     out.mkdir(parents=True, exist_ok=True)
     params = _start(config, codec) if earlier is None else _grown(config, codec, earlier)
@@ -152,7 +151,7 @@ def train(
         write_tree(out / _CHECKPOINT, {"params": params, "optimiser": moments}, about)
         write_tree(out / _EXPORT, params, about_export, narrow=True)
 
-    hours = sum(len(song.codes) for song in training) / 90000
+    hours = sum(song.frames for song in training) / 90000
     count = sum(leaf.size for leaf in jax.tree.leaves(params))
     print(f"{len(training)} songs, {hours:.2f} h, {count / 1e6:.2f} M parameters", flush=True)
     stopped = False
@@ -168,7 +167,7 @@ def train(
     while spent < budget and not stopped:
         batch = random_batch(training, settings, config.codebook, rng)
         rate = settings["learning_rate"] * min(1.0, (step + 1) / settings["warm_up"]) * max(0.0, 1.0 - spent / budget)
-        params, state, nats = update(params, state, rate, step, batch.played, batch.cond, batch.target)
+        params, state, nats = update(params, state, rate, step, batch)
         sums.append(np.asarray(nats))
         step, now = step + 1, time.monotonic()
         spent, last = spent + now - last, now
@@ -179,7 +178,7 @@ def train(
                    "audio_s_per_cpu_s": round(audio / (time.process_time() - cpu_then), 1),
                    "train": [round(float(x), 3) for x in np.mean(sums, axis=0)]}  # fmt: skip
             for name, given in checks.items():
-                row[name] = [round(float(x), 3) for x in check(params, given.played, given.cond, given.target)]
+                row[name] = [round(float(x), 3) for x in check(params, given)]
             print(json.dumps(row), flush=True)
             with (out / "log.jsonl").open("a") as log:
                 log.write(json.dumps(row) + "\n")

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jackdaw.engine.models.contract import Chord, Clock
+from jackdaw.engine.models.contract import Chord, Clock, Controls
 from jackdaw.engine.models.tiny_lm import (
     CONDITION_SIZE,
     NOTHING,
@@ -38,15 +38,21 @@ def example(batch=2, frames=FRAMES):
     rng = np.random.default_rng(0)
     target = rng.integers(0, CONFIG.codebook, (batch, frames, CONFIG.levels)).astype(np.int32)
     played = np.concatenate([np.full_like(target[:, :1], NOTHING), target[:, :-1]], axis=1)
+    heard = rng.integers(0, CONFIG.codebook, (batch, frames, CONFIG.levels)).astype(np.int32)
+    heard[:, ::3] = NOTHING
     cond = rng.normal(size=(batch, frames, CONDITION_SIZE)).astype(np.float32)
-    return played, cond, target
+    return played, heard, cond, target
 
 
 def generate(params, row, frames, seed=7, temperature=1.0, top_k=20, start=0, guidance=None, played=None):
     """Play one stream from a row; return the row and the codes (frames, levels)."""
     rows = [row] if guidance is None else [row, row]
     played = np.full((1, CONFIG.levels), NOTHING, np.int32) if played is None else played[None]
-    given = {"temperature": np.float32([temperature]), "top_k": np.int32([top_k])}
+    given = {
+        "heard": np.full((1, CONFIG.levels), NOTHING, np.int32),
+        "temperature": np.float32([temperature]),
+        "top_k": np.int32([top_k]),
+    }
     given |= {"cond": np.zeros((len(rows), CONDITION_SIZE), np.float32)}
     given |= {"guidance": None if guidance is None else np.float32([guidance])}
     out = []
@@ -58,9 +64,9 @@ def generate(params, row, frames, seed=7, temperature=1.0, top_k=20, start=0, gu
 
 
 @jax.jit
-def frame_logits(params, rows, played, cond, target):
+def frame_logits(params, rows, played, heard, cond, target):
     """Advance rows by one frame; return every level's logits where the coarser levels are the target's."""
-    rows, outlook = advance(params, CONFIG, rows, played, cond)
+    rows, outlook = advance(params, CONFIG, rows, played, heard, cond)
     coarser, logits = jnp.zeros_like(outlook[:, 0]), []
     for level in range(CONFIG.levels):
         logits.append(level_logits(params, level, outlook[:, level], coarser))
@@ -69,18 +75,19 @@ def frame_logits(params, rows, played, cond, target):
 
 
 def test_step_by_step_gives_the_logits_of_the_whole_sequence(params):
-    played, cond, target = example()
-    whole = forward(params, CONFIG, played, cond, target)
+    played, heard, cond, target = example()
+    whole = forward(params, CONFIG, played, heard, cond, target)
     rows = [init_row(CONFIG), init_row(CONFIG)]
     for frame in range(FRAMES):
-        rows, logits = frame_logits(by_level(params), rows, played[:, frame], cond[:, frame], target[:, frame])
+        given = (played[:, frame], heard[:, frame], cond[:, frame], target[:, frame])
+        rows, logits = frame_logits(by_level(params), rows, *given)
         for level in range(CONFIG.levels):
             np.testing.assert_allclose(logits[level], whole[level][:, frame], atol=2e-4)
 
 
 def test_rows_side_by_side_are_as_alone_and_do_not_leak(params):
     """Rows of other ages beside it, in any order, and what they play: a row's logits stay the same."""
-    played, cond, target = example(batch=4, frames=40)
+    played, heard, cond, target = example(batch=4, frames=40)
 
     def logits(order, changed=None):
         rows = [init_row(CONFIG) for _ in order]
@@ -92,7 +99,8 @@ def test_rows_side_by_side_are_as_alone_and_do_not_leak(params):
             now = played[order, frame].copy()
             if changed is not None:
                 now[order.index(changed)] = frame % CONFIG.codebook
-            rows, level = frame_logits(by_level(params), rows, now, cond[order, frame], target[order, frame])
+            given = (now, heard[order, frame], cond[order, frame], target[order, frame])
+            rows, level = frame_logits(by_level(params), rows, *given)
             out.append(np.stack(level)[:, [order.index(row) for row in sorted(order)]])
         return np.stack(out)
 
@@ -116,12 +124,12 @@ def test_the_most_likely_are_those_that_sorting_finds(count):
 
 
 def test_what_lies_behind_the_reach_of_all_layers_is_forgotten(params):
-    played, cond, target = example()
+    played, heard, cond, target = example()
     reach = CONFIG.layers * (CONFIG.window - 1)
     other = played.copy()
     other[:, : FRAMES - reach - 1] = 5
-    last = [logits[:, -1] for logits in forward(params, CONFIG, played, cond, target)]
-    again = [logits[:, -1] for logits in forward(params, CONFIG, other, cond, target)]
+    last = [logits[:, -1] for logits in forward(params, CONFIG, played, heard, cond, target)]
+    again = [logits[:, -1] for logits in forward(params, CONFIG, other, heard, cond, target)]
     np.testing.assert_allclose(last[0], again[0], atol=1e-5)
 
 
@@ -168,20 +176,37 @@ def test_guidance_of_nothing_changes_nothing(params):
         np.testing.assert_array_equal(generate(params, init_row(CONFIG), 20, guidance=guidance)[1], plain)
 
 
+PARTS = {
+    "style": np.full(128, 128**-0.5, np.float32),
+    "clock": Clock(bpm=100, beat=1.5),
+    "chord": Chord(root=7, quality="min7"),
+    "notes": frozenset({60, 67}),
+    "drums": False,
+    "energy": -25.0,
+    "density": 3.0,
+}
+
+
 def test_what_is_masked_is_as_if_it_were_absent():
-    clock, chord = Clock(bpm=100, beat=1.5), Chord(root=7, quality="min7")
-    style = np.full(128, 128**-0.5, np.float32)
-    assert not condition().any()
-    whole = condition(style, clock, chord)
-    parts = condition(style) + condition(clock=clock) + condition(chord=chord)
-    np.testing.assert_array_equal(whole, parts)
-    assert (
-        (condition(style) != 0).astype(int) + (condition(clock=clock) != 0) + (condition(chord=chord) != 0)
-    ).max() == 1
+    assert not condition(Controls()).any()
+    parts = np.stack([condition(Controls(**{name: value})) for name, value in PARTS.items()])
+    np.testing.assert_array_equal(condition(Controls(**PARTS)), parts.sum(axis=0))
+    assert (parts != 0).sum(axis=0).max() == 1
+    assert (parts != 0).any(axis=1).all()
+
+
+def test_notes_of_all_octaves_are_known_and_those_that_begin_are_told_apart():
+    for pitch in range(128):
+        held = condition(Controls(notes=frozenset({pitch})))
+        begun = condition(Controls(notes=frozenset({pitch})), begun=[pitch])
+        assert np.count_nonzero(held) == 2
+        assert np.count_nonzero(begun) == 3
+    low, high = (condition(Controls(notes=frozenset({pitch}))) for pitch in (12, 24))
+    np.testing.assert_array_equal(low, high)
 
 
 def test_a_style_or_chord_of_another_kind_is_answered():
     with pytest.raises(ValueError, match="shape"):
-        condition(np.ones(64, np.float32))
+        condition(Controls(style=np.ones(64, np.float32)))
     with pytest.raises(ValueError, match="quality"):
-        condition(chord=Chord(root=0, quality="sus13"))
+        condition(Controls(chord=Chord(root=0, quality="sus13")))
