@@ -31,6 +31,8 @@ __all__ = [
     "find_chords",
     "liveness",
     "load",
+    "loudness",
+    "mono",
     "similarity",
     "tempo_of",
 ]
@@ -54,7 +56,7 @@ def load(path: Path, rate: int = 48000) -> Audio:
     return audio if had == rate else soxr.resample(audio, had, rate)
 
 
-def _loudness(audio: Audio, seconds: float, hop: float) -> NDArray[np.float64]:
+def loudness(audio: Audio, seconds: float, hop: float) -> NDArray[np.float64]:
     """Loudness of blocks in LUFS (BS.1770-4), at 48 kHz."""
     weighted = audio.astype(np.float64)
     for b, a in (_SHELF, _HIGH_PASS):
@@ -93,7 +95,7 @@ def liveness(audio: Audio) -> dict[str, Any]:
     blocks = peaks[: len(peaks) // 480 * 480].reshape(-1, 480).max(axis=1) < 10 ** (SILENCE_DB / 20)
     edges = np.flatnonzero(np.diff(np.concatenate([[0], blocks.astype(np.int8), [0]])))
     silence = float(np.max(edges[1::2] - edges[::2], initial=0)) / 100
-    momentary, short = _gated(_loudness(audio, 0.4, 0.1), 10), _gated(_loudness(audio, 3.0, 0.1), 20)
+    momentary, short = _gated(loudness(audio, 0.4, 0.1), 10), _gated(loudness(audio, 3.0, 0.1), 20)
     return {
         "finite": True,
         "peak_dbfs": round(float(20 * np.log10(max(peaks.max(initial=0), 1e-9))), 2),
@@ -105,18 +107,19 @@ def liveness(audio: Audio) -> dict[str, Any]:
     }
 
 
-def _mono(audio: Audio) -> Any:
+def mono(audio: Audio) -> Any:
+    """Return audio at 48 kHz as madmom takes it: one channel of 16 bits at 44.1 kHz."""
     from madmom.audio.signal import Signal
 
-    mono = soxr.resample(audio.mean(axis=1), 48000, 44100)
-    return Signal((np.clip(mono, -1, 1) * 32767).astype(np.int16), sample_rate=44100, num_channels=1)
+    sound = soxr.resample(audio.mean(axis=1), 48000, 44100)
+    return Signal((np.clip(sound, -1, 1) * 32767).astype(np.int16), sample_rate=44100, num_channels=1)
 
 
 def find_beats(audio: Audio) -> NDArray[np.float64]:
     """Return the times of beats in seconds, of audio at 48 kHz."""
     from madmom.features.beats import DBNBeatTrackingProcessor, RNNBeatProcessor
 
-    return np.asarray(DBNBeatTrackingProcessor(fps=100)(RNNBeatProcessor()(_mono(audio))))
+    return np.asarray(DBNBeatTrackingProcessor(fps=100)(RNNBeatProcessor()(mono(audio))))
 
 
 def tempo_of(beats: NDArray[np.float64]) -> float | None:
@@ -128,7 +131,7 @@ def find_chords(audio: Audio) -> Chords:
     """Return (start, end, label) of audio at 48 kHz; labels are ``C:maj``, ``A:min``, ..., ``N`` for none."""
     from madmom.features.chords import CNNChordFeatureProcessor, CRFChordRecognitionProcessor
 
-    found = CRFChordRecognitionProcessor()(CNNChordFeatureProcessor()(_mono(audio)))
+    found = CRFChordRecognitionProcessor()(CNNChordFeatureProcessor()(mono(audio)))
     return [(float(start), float(end), str(label)) for start, end, label in found]
 
 

@@ -24,7 +24,7 @@ from rich.progress import track
 from scipy.fft import dct
 from scipy.optimize import minimize
 
-__all__ = ["Judge", "features", "name_style", "train"]
+__all__ = ["Judge", "features", "fit", "name_style", "train"]
 
 Array = npt.NDArray[np.float64]
 RATE = 16000
@@ -132,7 +132,20 @@ class Judge:
             return cls(tuple(map(str, data["names"])), *(data[k] for k in ("mean", "scale", "weights", "bias")))
 
 
-def _fit(rows: Array, labels: npt.NDArray[np.int_], names: Sequence[str], strength: float) -> Judge:
+def fit(rows: Array, labels: npt.NDArray[np.int_], names: Sequence[str], strength: float) -> Judge:
+    """Fit a judge.
+
+    Parameters
+    ----------
+    rows : ndarray, shape (examples, features)
+        Statistics or embeddings.
+    labels : ndarray of int, shape (examples,)
+        Places in `names`.
+    names : sequence of str
+        The classes.
+    strength : float
+        Of the weights' decay, >= 0.
+    """
     mean, scale = rows.mean(axis=0), rows.std(axis=0) + 1e-6
     x, classes = (rows - mean) / scale, len(names)
     target = np.eye(classes)[labels]
@@ -201,7 +214,7 @@ def train(corpus: Path) -> Judge:
         for row in _excerpts(corpus / "songs" / f"{song['id']}.flac"):
             sets[song["split"]].append((row, names.index(song["style_group"]), song))
     stacked = {k: (np.array([r for r, _, _ in v]), np.array([c for _, c, _ in v])) for k, v in sets.items()}
-    judges = [_fit(*stacked["train"], names, strength) for strength in (0.003, 0.01, 0.03, 0.1)]
+    judges = [fit(*stacked["train"], names, strength) for strength in (0.003, 0.01, 0.03, 0.1)]
     right = [float((j.probabilities(stacked["valid"][0]).argmax(1) == stacked["valid"][1]).mean()) for j in judges]
     judge = judges[int(np.argmax(right))]
     print(f"{len(stacked['train'][1])} excerpts of 15 s for training; best on valid: {max(right):.2f}")

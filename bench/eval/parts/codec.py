@@ -1,0 +1,114 @@
+"""Codec: what is left of music that goes through the model's codes?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+from clips import place
+from codec import mel_db
+from judge_music import agreement
+from material import Song, spread
+from plots import series
+from scores import codes_used
+from study import Finding, Study
+
+__all__ = ["measure"]
+
+
+def _encoded(study: Study, song: Song, start: float, seconds: float, tick: Any) -> np.ndarray:
+    """Codes of a stretch, kept in a file."""
+    spec = study.model.spec
+    path = study.out / "codes" / f"{song.name}-{start:.3f}-{seconds:g}-{study.weights}.npy"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        audio, _ = soundfile.read(
+            song.path, start=round(start * 48000), frames=round(seconds * 48000), dtype="float32", always_2d=True
+        )
+        rest = spec.look_ahead + (-len(audio) - spec.look_ahead) % spec.frame_samples
+        _, codes = study.model.encode(None, np.concatenate([audio, np.zeros((rest, spec.channels), np.float32)]))
+        part = path.with_suffix(".part.npy")
+        np.save(part, codes.astype(np.int16))
+        part.replace(path)
+    tick(seconds)
+    return np.load(path)
+
+
+def _decoded(study: Study, song: Song, start: float, codes: np.ndarray, seconds: float) -> Path:
+    path = study.out / "clips" / "codec" / f"{song.name}-{start:.3f}-{seconds:g}-{study.weights}.flac"
+    if not path.exists():
+        spec = study.model.spec
+        _, audio = study.model.decode(None, codes.astype(np.int32))  # type: ignore[attr-defined]
+        place(path, audio[spec.look_ahead :][: round(seconds * spec.sample_rate)], spec.sample_rate)
+    return path
+
+
+def measure(study: Study) -> Finding:
+    """Send held-out songs through encode and decode; ViSQOL and madmom compare."""
+    names = ("visqol", "codec_chord", "codebook_use_min", "codec_mel_db", "codec_side_db")
+    spec = study.model.spec
+    if not spec.levels or not hasattr(study.model, "decode"):
+        return Finding("Codec", "", dict.fromkeys(names), note="This model has no codes, or cannot decode them.")
+    seconds = study.count(12, 8)
+    held = [song for song in study.held_out() if song.seconds >= seconds]
+    songs = spread(held, study.count(24, 3))
+    starts = [song.bar_after(10.0, seconds) for song in songs]
+    trained = spread([song for song in study.songs if song.split == "train"], study.count(40, 4))
+    whole = [*spread(held, study.count(40, 4)), *trained]
+    longest = study.count(60, 15)
+    total = len(songs) * seconds + sum(min(song.seconds, longest) for song in whole)
+    tick = study.counter("codec: encoding", total)
+    coded = []
+    for song, start in zip(songs, starts, strict=True):
+        codes = _encoded(study, song, start, seconds, tick)
+        coded.append(_decoded(study, song, start, codes, seconds))
+    codes = np.concatenate([_encoded(study, song, 0.0, min(song.seconds, longest), tick) for song in whole])
+    used = codes_used(codes, spec.codebook)
+    originals = [study.excerpt(song, start, seconds) for song, start in zip(songs, starts, strict=True)]
+    opinions = study.verdicts("codec", "visqol", coded, originals)
+    heard = study.verdicts("codec", "chords", originals + coded)
+    same = [agreement(a, b) or 0.0 for a, b in zip(heard[: len(songs)], heard[len(songs) :], strict=True)]
+    mel, side = [], []
+    for original, other in zip(originals, coded, strict=True):
+        one, two = (soundfile.read(path, dtype="float32", always_2d=True)[0] for path in (original, other))
+        size = min(len(one), len(two)) // 480 * 480
+        error = np.abs(mel_db(one[:size]) - mel_db(two[:size]))
+        mel.append(float(error[:, :2].mean()))
+        side.append(float(error[:, 2].mean()))
+    table: list[tuple[object, ...]] = [("song", "style", "ViSQOL", "mel dB", "side dB", "chords as before")]
+    table += [
+        (song.name, song.family, *values)
+        for song, *values in zip(songs, opinions, mel, side, same, strict=True)
+    ]  # fmt: skip
+    growth = np.unique(np.geomspace(100, len(codes), 12).astype(int))
+    lines = {
+        f"level {level + 1}": (growth / 25, [len(np.unique(codes[:n, level])) / spec.codebook for n in growth])
+        for level in range(spec.levels)
+    }
+    listen = [pair for a, b in zip(originals[:3], coded, strict=False) for pair in (("original", a), ("coded", b))]
+    return Finding(
+        "Codec",
+        f"{len(songs)} held-out songs, {seconds} s each, through the model's encoder and decoder. Chords: agreement of"
+        " madmom's verdict with its own on the original. Codebook use: share of the codes of each level that occur in"
+        f" {len(codes) / 25 / 60:.0f} minutes of held-out and training songs; it grows with the minutes.",
+        figures={
+            "visqol": float(np.mean(opinions)),
+            "codec_chord": float(np.mean(same)),
+            "codebook_use_min": min(used),
+            "codec_mel_db": float(np.mean(mel)),
+            "codec_side_db": float(np.mean(side)),
+            "codebook_use": [round(share, 3) for share in used],
+        },
+        rows=[
+            ("ViSQOL, 1 .. 4.73", float(np.mean(opinions)), 4.73),
+            ("mel error, dB", float(np.mean(mel)), 0.0),
+            ("side error, dB", float(np.mean(side)), 0.0),
+            ("chords as in the original", float(np.mean(same)), 1.0),
+            *((f"codes of level {n + 1} in use", share, None) for n, share in enumerate(used)),
+        ],
+        detail=table,
+        plots=[series(lines, "seconds of music", "share of codes that occurred")],
+        players=listen,
+    )
