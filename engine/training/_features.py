@@ -103,7 +103,7 @@ class FeatureStore:
         split = str(json.loads(label.read_text())["split"])
         cached = self._out / f"{label.stem}.npy"
         if not cached.is_file():
-            partial = self._out / f"{label.stem}.part"
+            partial = self._out / f"{label.stem}.{os.getpid()}.part"
             with partial.open("wb") as file:
                 np.save(file, _pack(label.with_suffix(".flac")))
             os.replace(partial, cached)

@@ -259,11 +259,13 @@ def _example(song: Song, start: int, frames: int, hears: bool) -> _Example:
     return _shifted(played), _shifted(heard), cond, own
 
 
-def random_batch(songs: Sequence[Song], settings: Mapping[str, Any], codebook: int, rng: np.random.Generator) -> Batch:
-    """Draw a training batch: random songs and places, parts of the conditions dropped, histories spoilt."""
+def random_batch(
+    songs: Sequence[Song], settings: Mapping[str, Any], count: int, codebook: int, rng: np.random.Generator
+) -> Batch:
+    """Draw rows of a training batch: random songs and places, parts of the conditions dropped, histories spoilt."""
     frames, rows = settings["frames"], []
     able = [song for song in songs if song.frames >= frames]
-    for _ in range(settings["batch"]):
+    for _ in range(count):
         song = able[int(rng.integers(len(able)))]
         start = int(rng.integers(song.frames - frames + 1))
         hears = bool(song.played) and rng.random() < settings["accompany"]

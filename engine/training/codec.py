@@ -1,22 +1,18 @@
 """Train the codec of `tiny` on a corpus, while the corpus may still grow.
 
-Run ``python -m jackdaw.engine.training.codec --corpus DIR --out DIR --minutes N``; settings stand in ``tiny.toml``,
-table ``[codec]``. First the encoder is made by principal component analysis, the decoder as its inverse and the
-codebooks by k-means; then all three learn together to reproduce log band magnitudes, the encoder through the quantiser
-as if it were not there. (From random weights they learned loudness envelopes only, in 600 steps.) For the last part of
-the time encoder and codebooks stand still, and the decoder alone goes on. The learning rate falls to zero along a
-cosine over the minutes given.
+``jackdaw train codec`` runs it; settings stand in ``tiny.toml``, table ``[codec]``. First the encoder is made by
+principal component analysis, the decoder as its inverse and the codebooks by k-means; then all three learn together to
+reproduce log band magnitudes, the encoder through the quantiser as if it were not there. (From random weights they
+learned loudness envelopes only, in 600 steps.) For the last part of the time encoder and codebooks stand still, and the
+decoder alone goes on. The learning rate falls to zero along a cosine over the minutes given.
 
 ``DIR/checkpoint.safetensors`` holds everything (params, optimiser, step, time spent), written every few minutes and at
 Ctrl-C; with ``--resume`` the run goes on from it. ``--export FILE`` writes the params alone, in bfloat16.
 """
 
-import argparse
 import math
 import signal
-import sys
 import time
-import tomllib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -36,6 +32,7 @@ from jackdaw.engine.models.tiny_spectrum import FRAMES_PER_TOKEN, HOP, RATE
 from jackdaw.engine.training._checkpoint import load_checkpoint, save_checkpoint
 from jackdaw.engine.training._codec_start import start_codebooks, start_networks
 from jackdaw.engine.training._features import FeatureStore, unpack
+from jackdaw.engine.training._parallel import Workers
 from jackdaw.engine.weights.tensors import read_tree, write_tree
 
 __all__ = ["CodecTraining", "train"]
@@ -137,10 +134,12 @@ def _step(run: _Run, batch: dict[str, Array], progress: Array, *, settings: Code
     return _Run(params, optimiser, run.step + 1, run.spent), errors, codes
 
 
-def _batch(songs: list[NDArray[np.uint8]], step: int, settings: CodecTraining) -> dict[str, Any]:
-    """Draw a batch; depends on the songs, the settings and the step alone."""
-    draw = np.random.default_rng([settings.seed, step])
-    n, frames = settings.batch, settings.token_frames * FRAMES_PER_TOKEN
+def _batch(
+    songs: list[NDArray[np.uint8]], step: int, settings: CodecTraining, count: int, rank: int = 0
+) -> dict[str, Any]:
+    """Draw rows of a batch; they depend on the songs, the settings, the step and the rank alone."""
+    draw = np.random.default_rng([settings.seed, step, rank])
+    n, frames = count, settings.token_frames * FRAMES_PER_TOKEN
     songs = [song for song in songs if len(song) > frames]
     lengths = np.array([len(song) for song in songs], float)
     chosen = draw.choice(len(songs), n, p=lengths / lengths.sum())
@@ -157,9 +156,9 @@ def _batch(songs: list[NDArray[np.uint8]], step: int, settings: CodecTraining) -
 
 def _clips(songs: list[NDArray[np.uint8]], settings: CodecTraining, count: int) -> Iterator[Array]:
     """Bands of random short clips, `count` token frames in all."""
-    short = replace(settings, token_frames=8, batch=64)
-    for number in range(-(-count // (short.batch * short.token_frames))):
-        drawn = _batch(songs, number, short)
+    short, rows = replace(settings, token_frames=8), 64
+    for number in range(-(-count // (rows * short.token_frames))):
+        drawn = _batch(songs, number, short, rows)
         yield _augment(*(jnp.asarray(drawn[name]) for name in ("packed", "gains", "swap", "mono")))
 
 
@@ -278,13 +277,16 @@ def train(
     store.start()
     stopped: list[int] = []
     before = signal.signal(signal.SIGINT, lambda *_: stopped.append(1))
+    workers = Workers()
     try:
         while sum(map(len, store.songs("train"))) < settings.enough_seconds * RATE / HOP and not stopped:
             time.sleep(1)
-        run = _loop(run, store, checkpoint, minutes, settings, stopped, known)
+        run = _loop(run, store, checkpoint, minutes, settings, stopped, known, workers)
     finally:
         signal.signal(signal.SIGINT, before)
         store.stop()
+    if not workers.leads:
+        return
     _save(checkpoint, run, settings)
     print("end:", _validation(run, store.songs("valid"), settings), flush=True)
     if export is not None:
@@ -299,70 +301,41 @@ def _loop(
     settings: CodecTraining,
     stopped: list[int],
     earlier: dict[str, Any] | None,
+    workers: Workers,
 ) -> _Run:
-    spent, total = float(run.spent), minutes * 60
+    """Train; returns the run with arrays of this process alone."""
+    spent, total, number, rows = float(run.spent), minutes * 60, int(run.step), workers.rows(settings.batch)
     saved, recent, codes = time.monotonic(), [], []
-    while spent < total and not stopped:
-        began, number, songs = time.monotonic(), int(run.step), store.songs("train")
-        if number == 0:
-            run = _start(run, songs, settings, earlier)
-            _export(checkpoint.with_name("start.safetensors"), run)
-            print("start:", _validation(run, store.songs("valid"), settings), flush=True)
-        run, errors, chosen = _step(
-            run,
-            jax.tree.map(jnp.asarray, _batch(songs, number, settings)),
-            jnp.float32(spent / total),
-            settings=settings,
-        )
-        recent.append(np.asarray(errors))
-        codes.append(np.asarray(chosen))
+    if number == 0 and workers.leads and not stopped:
+        run = _start(run, store.songs("train"), settings, earlier)
+        print("start:", _validation(run, store.songs("valid"), settings), flush=True)
+    run = workers.spread(run)
+    while True:
+        spent, stopping = workers.agreed([spent, float(bool(stopped))])
+        if spent >= total or stopping:
+            return jax.tree.map(jnp.asarray, workers.own(run))
+        began, songs = time.monotonic(), store.songs("train")
+        batch = workers.divided(_batch(songs, number, settings, rows, workers.rank))
+        run, errors, chosen = _step(run, batch, jnp.float32(spent / total), settings=settings)
+        recent.append(workers.own(errors))
+        codes.append(np.asarray(chosen.addressable_data(0)))
+        number += 1
         spent += time.monotonic() - began
-        run = run._replace(spent=jnp.float32(spent))
-        if (number + 1) % 50 == 0:
+        run = run._replace(spent=workers.shared(np.float32(spent)))
+        if not workers.leads:
+            continue
+        if number % 50 == 0:
             log, root, away = np.mean(recent, axis=0)
             hours = sum(map(len, songs)) * HOP / RATE / 3600
             print(
-                f"step {number + 1}  {spent / 60:.1f} of {minutes:g} min  log {log:.4f}  root {root:.5f}"
+                f"step {number}  {spent / 60:.1f} of {minutes:g} min  log {log:.4f}  root {root:.5f}"
                 f"  away {away:.4f}  {_usage(np.stack(codes))}  corpus {hours:.2f} h"
                 f"  ends in {(total - spent) / 60:.1f} min",
                 flush=True,
             )
             recent, codes = [], []
         if time.monotonic() - saved > settings.save_minutes * 60:
-            _save(checkpoint, run, settings)
-            print("valid:", _validation(run, store.songs("valid"), settings), flush=True)
+            mine = workers.own(run)
+            _save(checkpoint, mine, settings)
+            print("valid:", _validation(mine, store.songs("valid"), settings), flush=True)
             saved = time.monotonic()
-    return run
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m jackdaw.engine.training.codec", description="Train tiny's codec.")
-    parser.add_argument("--corpus", type=Path, required=True, help="folder with songs/NNNNN.flac and NNNNN.json")
-    parser.add_argument("--out", type=Path, required=True, help="folder of checkpoint and features")
-    parser.add_argument("--minutes", type=float, default=40, help="training time in all (default: %(default)s)")
-    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
-    parser.add_argument("--from", dest="earlier", type=Path, help="begin with this codec")
-    parser.add_argument("--export", type=Path, help="write the params here at the end, in bfloat16")
-    parser.add_argument("--settings", type=Path, default=Path(__file__).with_name("tiny.toml"), help="TOML file")
-    given = parser.parse_args(arguments)
-    table = tomllib.loads(given.settings.read_text()).get("codec", {})
-    try:
-        settings = CodecTraining(**table)
-        train(
-            given.corpus,
-            given.out,
-            given.minutes,
-            resume=given.resume,
-            settings=settings,
-            export=given.export,
-            earlier=given.earlier,
-        )
-    except (TypeError, ValueError, FileNotFoundError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -5,12 +5,11 @@ which add up to the mix exactly) and ``NNNNN.json``, and one line a song to ``DI
 depends on (seed, index) alone; FLACs appear whole (temporary name, then rename) and before their JSON, so a reader
 who goes by the JSON files or the manifest never meets half a song; existing songs are never rewritten.
 
-Run ``python -m jackdaw.engine.training.corpus --out DIR --hours 5 --seed 0``.
+``jackdaw train corpus`` runs it.
 """
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import functools
 import json
@@ -329,22 +328,3 @@ def build_corpus(out: Path, hours: float, seed: int = 0, jobs: int = 1) -> int:
         finally:
             rows.close()  # type: ignore[attr-defined]  # a generator
     return count
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    """Command line of this module."""
-    parser = argparse.ArgumentParser(prog="corpus", description="Build the training corpus.")
-    parser.add_argument("--out", type=Path, required=True, help="folder to build in")
-    parser.add_argument("--hours", type=float, default=5.0, help="hours of music (default 5)")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--jobs", type=int, default=1, help="processes (default 1)")
-    given = parser.parse_args(argv)
-    try:
-        count = build_corpus(given.out, given.hours, given.seed, given.jobs)
-    except KeyboardInterrupt:
-        raise SystemExit(f"stopped; the songs in {given.out} are kept, run again to go on") from None
-    print(f"{count} songs in {given.out}")
-
-
-if __name__ == "__main__":
-    main()

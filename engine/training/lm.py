@@ -1,7 +1,6 @@
 """Train the language model of the bundled model.
 
-``python -m jackdaw.engine.training.lm --corpus DIR --tokens DIR --styles DIR --codec FILE --out DIR --minutes N
-[--resume]``.
+``jackdaw train lm`` runs it; settings stand in ``tiny.toml``, table ``[lm]``.
 
 Writes ``OUT/checkpoint.safetensors`` (parameters, optimiser, clock) every few minutes and at the end,
 ``OUT/tiny_lm.safetensors`` (bfloat16, what the model loads) beside it, and one line of JSON a report to
@@ -11,12 +10,11 @@ be; Ctrl-C writes a checkpoint, from which ``--resume`` goes on.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 import signal
 import time
-import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,18 +25,18 @@ import optax
 
 from jackdaw.engine.models.tiny_lm import LMConfig, forward, init_params
 from jackdaw.engine.training._lm_data import Batch, fixed_batch, load_songs, random_batch
+from jackdaw.engine.training._parallel import Workers
 from jackdaw.engine.weights.tensors import read_tree, write_tree
 
-__all__ = ["main", "train"]
+__all__ = ["train"]
 
-_SETTINGS = Path(__file__).with_name("tiny.toml")
 _REPORT_S, _SAVE_S = 60.0, 180.0
 _VALID_SONGS = 12
 _CHECKPOINT, _EXPORT = "checkpoint.safetensors", "tiny_lm.safetensors"
 Tree = Any
 
 
-def _optimiser(settings: dict[str, Any]) -> optax.GradientTransformation:
+def _optimiser(settings: Mapping[str, Any]) -> optax.GradientTransformation:
     """AdamW at rate 1; the rate of the moment is multiplied in by the caller."""
     return optax.chain(
         optax.clip_by_global_norm(settings["clip"]),
@@ -105,10 +103,10 @@ def train(
     out: Path,
     minutes: float,
     resume: bool,
+    settings: Mapping[str, Any],
     earlier: Path | None = None,
 ) -> None:
     """Train for a time, from the start or from an earlier model, or go on where a stopped run was."""
-    settings = tomllib.loads(_SETTINGS.read_text())["lm"]
     sizes = {field.name for field in dataclasses.fields(LMConfig)}
     config = LMConfig(**{name: value for name, value in settings.items() if name in sizes})
     songs = load_songs(corpus, tokens, styles)
@@ -117,7 +115,8 @@ def train(
     checks = {"valid": fixed_batch(valid, settings["frames"], steered=True),
               "style only": fixed_batch(valid, settings["frames"], steered=False),
               "heard": fixed_batch(valid, settings["frames"], steered=False, hears=True)}  # fmt: skip
-    rng = np.random.default_rng(0)
+    workers = Workers()
+    rows = workers.rows(settings["batch"])
     optimiser = _optimiser(settings)
     weights = jnp.asarray(settings["level_weights"])
 
@@ -142,18 +141,19 @@ def train(
         params, step, spent = jax.tree.map(jnp.asarray, tree["params"]), int(about["step"]), float(about["seconds"])
         leaves = [jnp.asarray(tree["optimiser"][str(index)]) for index in range(len(tree["optimiser"]))]
         state = jax.tree.unflatten(jax.tree.structure(state), leaves)
-        rng = np.random.default_rng(step)
+    params, state = workers.shared((params, state))
     about_export = {"config": dataclasses.asdict(config)}
 
     def save() -> None:
-        moments = {str(index): leaf for index, leaf in enumerate(jax.tree.leaves(state))}
+        moments = {str(index): leaf for index, leaf in enumerate(jax.tree.leaves(workers.own(state)))}
         about = {"step": step, "seconds": spent, **about_export}
-        write_tree(out / _CHECKPOINT, {"params": params, "optimiser": moments}, about)
-        write_tree(out / _EXPORT, params, about_export, narrow=True)
+        write_tree(out / _CHECKPOINT, {"params": workers.own(params), "optimiser": moments}, about)
+        write_tree(out / _EXPORT, workers.own(params), about_export, narrow=True)
 
     hours = sum(song.frames for song in training) / 90000
     count = sum(leaf.size for leaf in jax.tree.leaves(params))
-    print(f"{len(training)} songs, {hours:.2f} h, {count / 1e6:.2f} M parameters", flush=True)
+    if workers.leads:
+        print(f"{len(training)} songs, {hours:.2f} h, {count / 1e6:.2f} M parameters", flush=True)
     stopped = False
 
     def stop(_signal: int, _frame: object) -> None:
@@ -164,47 +164,34 @@ def train(
     signal.signal(signal.SIGTERM, stop)
     budget, last = minutes * 60, time.monotonic()
     reported, saved, steps_then, cpu_then, sums = spent, spent, step, time.process_time(), []
-    while spent < budget and not stopped:
-        batch = random_batch(training, settings, config.codebook, rng)
+    while True:
+        spent, stopping = workers.agreed([spent, float(stopped)])
+        if spent >= budget or stopping:
+            break
+        rng = np.random.default_rng([step, workers.rank])
+        batch = workers.divided(random_batch(training, settings, rows, config.codebook, rng))
         rate = settings["learning_rate"] * min(1.0, (step + 1) / settings["warm_up"]) * max(0.0, 1.0 - spent / budget)
         params, state, nats = update(params, state, rate, step, batch)
-        sums.append(np.asarray(nats))
+        sums.append(workers.own(nats))
         step, now = step + 1, time.monotonic()
         spent, last = spent + now - last, now
-        if spent - reported >= _REPORT_S or spent >= budget:
+        if workers.leads and (spent - reported >= _REPORT_S or spent >= budget):
             audio = (step - steps_then) * settings["batch"] * settings["frames"] * 0.04
             row = {"step": step, "minutes": round(spent / 60, 2), "left": round((budget - spent) / 60, 1),
                    "passes": round(step * settings["batch"] * settings["frames"] / (hours * 90000), 2),
                    "audio_s_per_cpu_s": round(audio / (time.process_time() - cpu_then), 1),
                    "train": [round(float(x), 3) for x in np.mean(sums, axis=0)]}  # fmt: skip
             for name, given in checks.items():
-                row[name] = [round(float(x), 3) for x in check(params, given)]
+                row[name] = [round(float(x), 3) for x in check(workers.own(params), given)]
             print(json.dumps(row), flush=True)
             with (out / "log.jsonl").open("a") as log:
                 log.write(json.dumps(row) + "\n")
             reported, steps_then, cpu_then, sums = spent, step, time.process_time(), []
-        if spent - saved >= _SAVE_S:
+        if workers.leads and spent - saved >= _SAVE_S:
             save()
             saved = spent
+    if not workers.leads:
+        return
     save()
     how = "stopped" if stopped else "done"
     print(f"{how} after {spent / 60:.1f} min and {step} steps: {out / _EXPORT}", flush=True)
-
-
-def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(description="Train the language model of the bundled model.")
-    parser.add_argument("--corpus", type=Path, required=True, help="folder of the corpus")
-    parser.add_argument("--tokens", type=Path, required=True, help="folder of the tokens")
-    parser.add_argument("--styles", type=Path, required=True, help="folder of the style towers and their embeddings")
-    parser.add_argument("--codec", type=Path, required=True, help="weights of the codec that made the tokens")
-    parser.add_argument("--out", type=Path, required=True, help="folder of checkpoints and weights")
-    parser.add_argument("--minutes", type=float, required=True, help="how long to train, in all")
-    parser.add_argument("--resume", action="store_true", help="go on from OUT's checkpoint")
-    parser.add_argument("--from", dest="earlier", type=Path, help="begin with this model, of as many levels or fewer")
-    arguments = parser.parse_args()
-    train(**vars(arguments))
-
-
-if __name__ == "__main__":
-    main()

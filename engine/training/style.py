@@ -1,17 +1,14 @@
 """Make the style towers of the bundled model.
 
-``python -m jackdaw.engine.training.style table --out DIR`` distils the text table; ``python -m
-jackdaw.engine.training.style tower --corpus DIR --out DIR`` then trains the audio tower to land where the captions of
-a song land, keeps the songs' bands in ``DIR/bands`` (so that a second run continues) and writes a few embeddings of
-each song to ``DIR/styles``, which the training of the language model reads. Both write
-``DIR/tiny_style.safetensors``; the table also writes ``DIR/tiny_style.vocab.txt``.
+``jackdaw train style`` runs it. The text table is distilled from a sentence model; the audio tower is then trained to
+land where the captions of a song land. ``DIR/bands`` keeps the songs' bands, so that a second run goes on, and
+``DIR/styles`` gets a few embeddings of each song, which the training of the language model reads.
+``DIR/tiny_style.safetensors`` holds both towers, ``DIR/tiny_style.vocab.txt`` the vocabulary.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +33,8 @@ from jackdaw.engine.models.tiny_style import (
 from jackdaw.engine.training._text_table import Teacher, distil, music_phrases, quantise
 from jackdaw.engine.weights.tensors import read_tree, write_tree
 
-__all__ = ["main", "make_table", "train_tower"]
+__all__ = ["make_table", "train_tower"]
 
-_SETTINGS = Path(__file__).with_name("tiny.toml")
 _WEIGHTS, _VOCABULARY = "tiny_style.safetensors", "tiny_style.vocab.txt"
 _FRAMES_PER_SECOND = SAMPLE_RATE // BAND_HOP
 
@@ -164,23 +160,3 @@ def _report(
     for kind, rows in sorted(hits.items()):
         family, group, cosine = np.mean(np.array(rows, dtype=np.float64), axis=0)
         print(f"{kind}: {len(rows)} songs, family {family:.2f}, group {group:.2f}, cosine to captions {cosine:.2f}")
-
-
-def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(description="Make the style towers of the bundled model.")
-    parser.add_argument("what", choices=("table", "tower"))
-    parser.add_argument("--corpus", type=Path, help="folder of the corpus (tower)")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the weights")
-    arguments = parser.parse_args()
-    settings = tomllib.loads(_SETTINGS.read_text())["style"]
-    if arguments.what == "table":
-        make_table(arguments.out, settings)
-    elif arguments.corpus is None:
-        parser.error("tower needs --corpus DIR")
-    else:
-        train_tower(arguments.corpus, arguments.out, settings)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,15 +1,14 @@
-"""Tokenise the corpus once: ``python -m jackdaw.engine.training.tokens --corpus DIR --codec FILE --out DIR``.
+"""Turn the corpus into codes, once.
 
 Reads the songs and writes ``OUT/NNNNN.npy``, int16 codes of shape (1 or 3, frames, levels), 25 frames a second: of the
 mix, and, where there are several parts, of some of them (heard) and of the others (played), as ``NNNNN.json`` names
 them. Frames of the heard parts that are below the gate of the ear are NOTHING. Each file is whole or not there; songs
-that are there are kept, so a stopped run continues. ``OUT/codec.txt`` holds the digest
-of the codec that made them; another codec is refused, since its codes would mean something else.
+that are there are kept, so a stopped run continues. ``OUT/codec.txt`` holds the digest of the codec that made them;
+another codec is refused, since its codes would mean something else.
 """
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 from collections.abc import Mapping
@@ -32,7 +31,7 @@ from jackdaw.engine.models.tiny_spectrum import RATE, TOKEN_SAMPLES, analyse_ini
 from jackdaw.engine.training._parts import PARTS
 from jackdaw.engine.weights.tensors import read_tree
 
-__all__ = ["divided", "main", "sounds", "tokenise", "tokenise_corpus"]
+__all__ = ["divided", "sounds", "tokenise", "tokenise_corpus"]
 
 _CHUNK = 100
 """Token frames that are encoded at a time."""
@@ -129,18 +128,3 @@ def tokenise_corpus(corpus: Path, codec: Path, out: Path) -> int:
             part.replace(out / f"{path.stem}.npy")
             bar.advance(task)
     return len(songs)
-
-
-def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(description="Tokenise the corpus.")
-    parser.add_argument("--corpus", type=Path, required=True, help="folder of the corpus")
-    parser.add_argument("--codec", type=Path, required=True, help="weights of the codec")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the tokens")
-    arguments = parser.parse_args()
-    count = tokenise_corpus(**vars(arguments))
-    print(f"{count} songs are tokenised in {arguments.out}")
-
-
-if __name__ == "__main__":
-    main()
