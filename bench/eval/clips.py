@@ -26,6 +26,8 @@ QUALITIES = {
 }  # fmt: skip
 """Chord qualities of the corpus' labels, as the contract knows them."""
 
+_MOMENT = 1e-6
+
 Told = tuple[tuple[float, float, int, str], ...]
 Notes = tuple[tuple[float, float, int], ...]
 
@@ -93,7 +95,12 @@ def _controls(clip: Clip, base: Controls, start: float, length: float) -> Contro
         beat = start * clip.bpm / 60.0 % clip.beats_per_bar
         clock = Clock(bpm=clip.bpm, beat=beat, beats_per_bar=clip.beats_per_bar)
     if clip.notes:
-        notes = frozenset(pitch for begin, end, pitch in clip.notes if begin < start + length and end > start)
+        # let go a step early, so that a note that is struck again is seen to begin
+        notes = frozenset(
+            pitch
+            for begin, end, pitch in clip.notes
+            if begin < start + length - _MOMENT and (begin >= start - _MOMENT or end - length > start + _MOMENT)
+        )
     return base.with_(clock=clock, chord=chord_at(clip.chords, start + length / 2), notes=notes)
 
 

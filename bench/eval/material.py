@@ -38,7 +38,7 @@ SYNONYMS = {
     "ambient": ("music for airports", "drone meditation"),
     "metal": ("headbanging double bass drum", "distorted thrash riff"),
 }
-"""For each group of styles two prompts whose words are in no caption of that group's songs."""
+"""For each group of styles two prompts that are no captions and name no style of the training."""
 
 
 @dataclass(frozen=True)

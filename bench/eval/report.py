@@ -34,7 +34,8 @@ $sections
 <h2>The judges</h2>
 <p>madmom (tempo, beats, chords, chroma; its models are CC BY-NC-SA 4.0), ViSQOL (Apache-2.0), basic-pitch
 (Apache-2.0) and musicnn (ISC) listen in an environment of their own. They evaluate; nothing of them is shipped, and
-nothing that is shipped was made with them. "Training renders" are songs of the corpus that were held out of training.</p>
+nothing that is shipped was made with them. "Training renders" are songs of the
+corpus that were held out of training.</p>
 </body></html>
 """)
 

@@ -10,15 +10,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent)]
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+sys.path.insert(0, str(HERE.parent))
 
 import _results
 from material import read_corpus
@@ -108,7 +106,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    # threads that wait for a judge must not keep a stopped run alive
-    status = main()
-    sys.stdout.flush()
-    os._exit(status) if status == STOPPED else sys.exit(status)
+    sys.exit(main())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -167,7 +168,7 @@ def _levels(audio: NDArray[np.float32], rate: int, size: int, hop: int, bands: i
     window = np.hanning(size).astype(np.float32)
     edges = np.geomspace(60.0, 12000.0, bands + 1) * size / rate
     bins = np.arange(size // 2 + 1)
-    fold = np.stack([(bins >= low) & (bins < max(high, low + 1)) for low, high in zip(edges, edges[1:], strict=False)])
+    fold = np.stack([(bins >= low) & (bins < max(high, low + 1)) for low, high in pairwise(edges)])
     out = np.zeros((len(frames), bands))
     for start in range(0, len(frames), 1000):
         power = np.abs(np.fft.rfft(frames[start : start + 1000] * window, axis=1)) ** 2

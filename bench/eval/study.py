@@ -96,7 +96,8 @@ class _Judge:
         )
 
     def ask(self, question: Mapping[str, str]) -> Any:
-        assert self._process.stdin and self._process.stdout
+        assert self._process.stdin
+        assert self._process.stdout
         self._process.stdin.write(json.dumps(question) + "\n")
         self._process.stdin.flush()
         line = self._process.stdout.readline()

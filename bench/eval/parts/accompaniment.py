@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from clips import Clip, digest, place
-from material import Song
+from material import Song, spread
 from plots import pairs
 from scores import chord_share, paired
 from study import Finding, Study
@@ -102,6 +102,14 @@ def measure(study: Study) -> Finding:
     ]
     known = [(one, other) for one, other in shares if one is not None and other is not None]
     gain, p = paired([one for one, _ in known], [other for _, other in known]) if known else (None, None)
+    songs = spread([s for s in study.held_out() if s.seconds >= seconds], study.count(36, 6))
+    starts = [song.bar_after(5.0, seconds) for song in songs]
+    real = [study.excerpt(song, start, seconds) for song, start in zip(songs, starts, strict=True)]
+    ceiling = [
+        chord_share(song.chords(start, seconds), rows, after=FADE_IN_S)
+        for song, start, rows in zip(songs, starts, study.verdicts("accompaniment: real", "chroma", real), strict=True)
+    ]
+    truth = float(np.mean([share for share in ceiling if share is not None]))
     table: list[tuple[object, ...]] = [("style", "chords", "hears", "deaf")]
     for clip, (one, other), chords in zip(clips[::2], shares, told, strict=True):
         line = " ".join(f"{root}:{quality}" for _, _, root, quality in chords[:8])
@@ -120,7 +128,7 @@ def measure(study: Study) -> Finding:
             "accompaniment_share_deaf": means[1],
         },
         rows=[
-            ("share of chroma on the chord, hearing", means[0], None),
+            ("share of chroma on the chord, hearing", means[0], round(truth, 4)),
             ("the same, deaf", means[1], None),
             ("gain", gain, None),
             ("p", p, None),

@@ -65,8 +65,8 @@ def measure(study: Study) -> Finding:
         audio = _read(song.path)
         real.append((repetition(audio), pulse(audio)))
         tick(1)
-    loops, throbs = (max(values) for values in zip(*real, strict=True))
-    bounds = {"repetition": min(0.97, max(0.9, loops + 0.03)), "pulse": 1.25 * throbs}
+    loops, throbs = (np.array(values) for values in zip(*real, strict=True))
+    bounds = {"repetition": min(0.97, max(0.9, loops.max() + 0.03)), "pulse": 1.25 * float(np.quantile(throbs, 0.9))}
     found = []
     for file in files:
         found.append(_figures(_read(file)))
@@ -87,7 +87,7 @@ def measure(study: Study) -> Finding:
         f"{len(clips)} clips of {seconds} s, nobody playing. A clip fails if it clips, is silent for more than"
         f" {LONGEST_SILENCE:g} s, strays more than {SPREAD_LU:g} LU (BS.1770, stretches of {WINDOW_S:g} s) from its"
         " median, repeats itself more exactly than any training render (and a margin), or is ruled by one rate of"
-        " 4 - 16 Hz, as no training render is.",
+        " 4 - 16 Hz, a quarter more than nine training renders in ten.",
         figures={
             "liveness_failures": sum(bool(wrong) for wrong in faults),
             "repetition_max": max(row["repetition"] for row in found),
@@ -96,8 +96,12 @@ def measure(study: Study) -> Finding:
         },
         rows=[
             ("clips that fail", f"{sum(bool(wrong) for wrong in faults)} of {len(clips)}", None),
-            ("most repetitive stretch", max(row["repetition"] for row in found), round(loops, 3)),
-            ("pulse", max(row["pulse"] for row in found), round(throbs, 4)),
+            ("most repetitive stretch", max(row["repetition"] for row in found), round(float(loops.max()), 3)),
+            (
+                "pulse (the renders' 90th percentile)",
+                max(row["pulse"] for row in found),
+                round(bounds["pulse"] / 1.25, 4),
+            ),
         ],
         detail=table,
         plots=[series(lines, "s", "LUFS over 30 s")],

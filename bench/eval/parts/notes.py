@@ -58,8 +58,8 @@ def measure(study: Study) -> Finding:
     return Finding(
         "Notes",
         f"{len(clips)} clips of {seconds} s, given the style, tempo and all pitched notes (and no chords) of held-out"
-        " songs; basic-pitch writes down what it hears. A note is right if pitch and onset (100 ms) are. Chance: the same"
-        " clips against the notes of another song.",
+        " songs; basic-pitch writes down what it hears. A note is right if pitch and onset (100 ms) are. Chance: the"
+        " same clips against the notes of another song.",
         figures={
             "note_f1_ratio": ratio(model["f1"], truth["f1"]),
             "note_f1": model["f1"],

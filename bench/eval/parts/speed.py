@@ -58,7 +58,9 @@ else:
         steps = study.count(1500, 150)
         tick = study.counter("speed", 1)
         command = [sys.executable, Path(__file__).resolve(), study.model.spec.name, str(steps)]
-        found = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+        # a session of its own: Ctrl-C is for us, and ends it
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, start_new_session=True)
+        found = json.loads(done.stdout)
         tick(1)
         frame = found.pop("step_ms")
         return Finding(

@@ -83,8 +83,8 @@ def measure(study: Study) -> Finding:
         "Style",
         f"{len(names)} groups of styles, names of styles as prompts, clips of {seconds} s, no clock and no chords. The"
         " judge is a softmax regression on the penultimate layer of musicnn (trained by others on the Million Song"
-        f" Dataset), fitted to {len(training)} training songs. Beside it {len(truth)} stretches of held-out songs, among"
-        " them styles and soundfonts that are not in the training. Unseen prompts share no words with the captions.",
+        f" Dataset), fitted to {len(training)} training songs. Beside it {len(truth)} stretches of held-out songs,"
+        " among them styles and soundfonts that are not in the training. Prompts in unseen words are no captions and name no style of the training.",
         figures={
             "style_ratio": ratio(accuracy["seen"], accuracy["real"]),
             "synonym_ratio": ratio(accuracy["unseen"], accuracy["seen"]),

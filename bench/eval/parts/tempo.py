@@ -70,8 +70,8 @@ def measure(study: Study) -> Finding:
         table.append((clip.prompt, clip.bpm, tempo, tempo_verdict(beats, clip.bpm or 0.0), offset))
     return Finding(
         "Tempo",
-        f"{len(clips)} clips of {seconds} s with a clock from 70 to 170 bpm and captions of held-out songs; madmom hears"
-        f" the beats. Right: within 4 %. Beside it the same of {len(real)} held-out training renders.",
+        f"{len(clips)} clips of {seconds} s with a clock from 70 to 170 bpm and captions of held-out songs; madmom"
+        f" hears the beats. Right: within 4 %. Beside it the same of {len(real)} held-out training renders.",
         figures={
             "tempo_ok": mine["ok"],
             "tempo_octave": mine["octave"],
