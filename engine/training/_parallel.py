@@ -16,7 +16,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-__all__ = ["RANK", "Workers", "environment"]
+__all__ = ["RANK", "Workers", "environment", "leave"]
 
 _COORDINATOR, _COUNT, RANK = "JACKDAW_TRAIN_COORDINATOR", "JACKDAW_TRAIN_PROCESSES", "JACKDAW_TRAIN_RANK"
 Tree = Any
@@ -30,8 +30,14 @@ def environment(count: int) -> list[dict[str, str]]:
     return [{_COORDINATOR: address, _COUNT: str(count), RANK: str(rank)} for rank in range(count)]
 
 
+def leave() -> None:
+    """Wait for the other processes to be done; without it each would wait for another's end."""
+    if jax.distributed.is_initialized():
+        jax.distributed.shutdown()
+
+
 class Workers:
-    """This process among those that train.
+    """This process among those that train; to be made before anything else is computed.
 
     Parameters
     ----------

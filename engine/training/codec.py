@@ -269,6 +269,7 @@ def train(
     ValueError
         If the checkpoint is of another network.
     """
+    workers = Workers()
     checkpoint, run = out / "checkpoint.safetensors", _fresh(settings)
     if resume:
         run = _Run(**load_checkpoint(checkpoint, run._asdict()))
@@ -277,7 +278,6 @@ def train(
     store.start()
     stopped: list[int] = []
     before = signal.signal(signal.SIGINT, lambda *_: stopped.append(1))
-    workers = Workers()
     try:
         while sum(map(len, store.songs("train"))) < settings.enough_seconds * RATE / HOP and not stopped:
             time.sleep(1)

@@ -107,6 +107,8 @@ def train(
     earlier: Path | None = None,
 ) -> None:
     """Train for a time, from the start or from an earlier model, or go on where a stopped run was."""
+    workers = Workers()
+    rows = workers.rows(settings["batch"])
     sizes = {field.name for field in dataclasses.fields(LMConfig)}
     config = LMConfig(**{name: value for name, value in settings.items() if name in sizes})
     songs = load_songs(corpus, tokens, styles)
@@ -115,8 +117,6 @@ def train(
     checks = {"valid": fixed_batch(valid, settings["frames"], steered=True),
               "style only": fixed_batch(valid, settings["frames"], steered=False),
               "heard": fixed_batch(valid, settings["frames"], steered=False, hears=True)}  # fmt: skip
-    workers = Workers()
-    rows = workers.rows(settings["batch"])
     optimiser = _optimiser(settings)
     weights = jnp.asarray(settings["level_weights"])
 

@@ -5,6 +5,7 @@ One folder holds a run: ``corpus/ codec/ style/ tokens/ lm/``. Each command goes
 
 import argparse
 import importlib
+import importlib.resources
 import os
 import subprocess
 import sys
@@ -54,12 +55,14 @@ def _module(name: str) -> ModuleType:
     try:
         return importlib.import_module(f"jackdaw.engine.training.{name}")
     except ModuleNotFoundError as error:
+        if (error.name or "").startswith("jackdaw"):
+            raise
         raise UserError(f"training needs {error.name}: pip install 'jackdaw-live[train]'") from error
 
 
 def _table(arguments: argparse.Namespace, name: str) -> dict[str, Any]:
     """Settings of a step."""
-    path = arguments.settings or Path(_module("corpus").__file__ or "").with_name("tiny.toml")
+    path = arguments.settings or importlib.resources.files("jackdaw.engine.training") / "tiny.toml"
     try:
         return dict(tomllib.loads(path.read_text()).get(name, {}))
     except (OSError, tomllib.TOMLDecodeError) as error:
@@ -95,6 +98,7 @@ def _helped(arguments: argparse.Namespace, run: Callable[[], None]) -> int:
         os.environ.update(first)
     try:
         run()
+        parallel.leave()
     except (TypeError, ValueError, FileNotFoundError) as error:
         for other in others:
             other.kill()
