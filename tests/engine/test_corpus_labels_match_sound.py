@@ -11,6 +11,8 @@ import pytest
 import soundfile
 
 from jackdaw.engine.training import corpus
+from jackdaw.engine.training._parts import PARTS
+from jackdaw.engine.training._plan import plan_song
 from jackdaw.engine.training._progressions import QUALITIES
 from jackdaw.engine.training._styles import GROUPS, STYLES
 
@@ -50,7 +52,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def songs(out: Path) -> list[tuple[Sound, dict]]:
     found = []
-    for path in sorted((out / "songs").glob("*.json")):
+    for path in sorted((out / "songs").glob("[0-9]*.json")):
         sound, rate = soundfile.read(path.with_suffix(".flac"))
         assert rate == 48000
         assert sound.shape[1] == 2
@@ -84,20 +86,37 @@ def test_chords_match_the_chroma(built: Path) -> None:
 
 def test_levels_lengths_and_fields(built: Path) -> None:
     for sound, labels in songs(built):
-        assert 20 * np.log10(np.abs(sound).max()) == pytest.approx(-3, abs=0.05)
+        assert -11.05 < 20 * np.log10(np.abs(sound).max()) < -2.95
         assert len(sound) / 48000 == pytest.approx(labels["duration_s"], abs=1e-4)
         assert 35 < labels["duration_s"] < 65
         assert 3 <= len(labels["captions"]) <= 8
         assert labels["captions"][0] == labels["family"]
         assert labels["downbeats"] == labels["beats"][:: labels["beats_per_bar"]]
         assert np.diff(labels["beats"]) == pytest.approx(60 / labels["tempo_bpm"], abs=1e-4)
-        assert "mma" in labels["provenance"]
+        assert labels["soundfont"] != "TimGM6mb"  # that one is for testing alone
+        frames = sound[: len(sound) // 1920 * 1920].reshape(-1, 2 * 1920)
+        levels = 10 * np.log10(np.mean(frames**2, axis=1) + 1e-10)
+        np.testing.assert_allclose(labels["energy_db"], np.maximum(levels, -99), atol=0.6)
+
+
+def test_stems_add_up_to_the_mix_and_are_what_the_labels_say(built: Path) -> None:
+    for path in sorted((built / "songs").glob("[0-9]*.json")):
+        labels = json.loads(path.read_text())
+        whole, _ = soundfile.read(path.with_suffix(".flac"), dtype="int16")
+        stems, _ = soundfile.read(path.with_suffix(".stems.flac"), dtype="int16")
+        stems = stems.reshape(len(whole), len(PARTS), 2).swapaxes(0, 1)
+        np.testing.assert_array_equal(stems.sum(axis=0, dtype=np.int64), whole)
+        assert [bool(stem.any()) for stem in stems] == [name in labels["parts"] for name in PARTS]
+        for name, channels in labels["channels"].items():
+            begins = [n[0] for n in labels["notes"] if n[3] in channels]
+            stem = np.abs(stems[PARTS.index(name)]).max(axis=1)
+            assert stem[: int(48000 * (min(begins) - 0.01))].max(initial=0) < 50, f"{name} sounds before its first note"
 
 
 def test_the_same_seed_makes_the_same_song(built: Path) -> None:
-    sound, labels = corpus.make_song(corpus.plan_song(SEED, 0))
-    stored, _ = soundfile.read(built / "songs" / "00000.flac", dtype="int16")
-    assert np.array_equal(sound, stored)
+    stems, labels = corpus.make_song(plan_song(SEED, 0))
+    stored, _ = soundfile.read(built / "songs" / "00000.stems.flac", dtype="int16")
+    assert np.array_equal(np.concatenate(stems, axis=1), stored)
     assert json.loads(json.dumps(labels)) == json.loads((built / "songs" / "00000.json").read_text())
 
 
@@ -105,7 +124,7 @@ def test_a_stopped_build_goes_on(built: Path, tmp_path: Path) -> None:
     """With one song there and another half written, only what is missing is made, and it comes out the same."""
     target = tmp_path / "songs"
     target.mkdir()
-    for name in ("00000.flac", "00000.json", "00001.flac"):
+    for name in ("00000.stems.flac", "00000.flac", "00000.json", "00001.flac"):
         (target / name).write_bytes((built / "songs" / name).read_bytes())
     kept = (target / "00000.flac").stat().st_mtime_ns
     corpus.build_corpus(tmp_path, hours=75 / 3600, seed=SEED)
@@ -118,7 +137,7 @@ def test_a_stopped_build_goes_on(built: Path, tmp_path: Path) -> None:
 
 
 def test_held_out_styles_and_progressions_stay_out_of_training() -> None:
-    plans = [corpus.plan_song(SEED, i) for i in range(240)]
+    plans = [plan_song(SEED, i) for i in range(240)]
     trained = [p for p in plans if p.split == "train"]
     assert {p.style.group for p in trained[: len(GROUPS)]} == set(GROUPS)
     seen_files, seen_progressions = {p.style.file for p in trained}, {p.progression for p in trained}
@@ -130,4 +149,6 @@ def test_held_out_styles_and_progressions_stay_out_of_training() -> None:
                 assert plan.style.file not in seen_files
             else:
                 assert plan.progression not in seen_progressions
+    assert "TimGM6mb" not in {p.soundfont for p in plans if p.split != "test"}
+    assert "TimGM6mb" in {p.soundfont for p in plans if p.split == "test"}
     assert all(s.group in GROUPS for s in STYLES)
