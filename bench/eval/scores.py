@@ -78,7 +78,7 @@ def chord_agreement(told: Told, heard: Sequence[tuple[float, float, str]], *, ro
             continue
         label = f"{_NAMES[asked[2]]}:{TRIADS[asked[3]]}"
         found = "N" if said is None else said[2]
-        hits.append(label.split(":")[0] == found.split(":")[0] if roots else label == found)
+        hits.append(_NAMES[asked[2]] == found.partition(":")[0] if roots else label == found)
     return float(np.mean(hits)) if hits else None
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "bench" / "eval"), str(ROOT / "bench")]
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench" / "eval"))
 import clips
 import material
 import report
@@ -18,6 +18,8 @@ import scores
 import study
 
 from jackdaw.engine.weights.registry import load_model
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def grid(bpm: float, seconds: float = 20.0, late: float = 0.0) -> list[float]:
