@@ -24,7 +24,7 @@ def _png(figure: Any) -> bytes:
     return out.getvalue()
 
 
-def histograms(groups: Mapping[str, Sequence[float]], bins: Any, label: str) -> bytes:
+def histograms(groups: Mapping[str, Any], bins: Any, label: str) -> bytes:
     """Draw how figures are spread, a colour a group."""
     figure, axis = plt.subplots(figsize=_SIZE, layout="constrained")
     for name, values in groups.items():
@@ -56,7 +56,7 @@ def pairs(one: Sequence[float], other: Sequence[float], labels: tuple[str, str])
     return _png(figure)
 
 
-def series(lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], x: str, y: str) -> bytes:
+def series(lines: Mapping[str, tuple[Any, Any]], x: str, y: str) -> bytes:
     """Draw lines: name -> (x, y)."""
     figure, axis = plt.subplots(figsize=_SIZE, layout="constrained")
     for name, (across, up) in lines.items():

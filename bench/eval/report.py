@@ -79,10 +79,10 @@ def _note(text: str) -> str:
 
 
 def _section(name: str, finding: Finding) -> str:
-    detail = ""
+    table = ""
     if finding.detail:
-        heading, *rows = finding.detail
-        detail = f"<details><summary>every clip</summary>{_table(heading, rows)}</details>"
+        heading, *lines = finding.detail
+        table = f"<details><summary>every clip</summary>{_table(heading, lines)}</details>"
     rows = _table(("", "model", "training renders"), finding.rows) if finding.rows else ""
     return _SECTION.substitute(
         name=name,
@@ -92,7 +92,7 @@ def _section(name: str, finding: Finding) -> str:
         rows=rows,
         plots="".join(f'<img alt="plot" src="{_data("image/png", plot)}">' for plot in finding.plots),
         players="".join(_player(caption, path) for caption, path in finding.players),
-        detail=detail,
+        detail=table,
     )
 
 

@@ -54,10 +54,10 @@ def beat_offsets(beats: Sequence[float], true: Sequence[float]) -> Floats:
         return np.zeros(0)
     away = np.asarray(beats)[:, None] - np.asarray(true)
     nearest = np.abs(away).argmin(axis=1)
-    return 1000.0 * away[np.arange(len(away)), nearest]
+    return np.asarray(1000.0 * away[np.arange(len(away)), nearest])
 
 
-def _sampled(chords: Sequence[Sequence[Any]], times: Floats) -> list[Any]:
+def _sampled(chords: Sequence[Sequence[Any]], times: NDArray[np.floating[Any]]) -> list[Any]:
     """What holds at each time; None before the first."""
     index = np.searchsorted([chord[0] for chord in chords], times, side="right") - 1
     return [chords[i] if i >= 0 else None for i in index]

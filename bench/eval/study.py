@@ -76,7 +76,7 @@ class Finding:
     what: str
     figures: dict[str, Any] = field(default_factory=dict)
     rows: list[tuple[str, Any, Any]] = field(default_factory=list)
-    detail: list[Sequence[Any]] = field(default_factory=list)
+    detail: Sequence[Sequence[Any]] = field(default_factory=list)
     plots: list[bytes] = field(default_factory=list)
     players: list[tuple[str, Path]] = field(default_factory=list)
     note: str = ""

@@ -185,10 +185,9 @@ def _penultimate(audio: NDArray[np.float32], rate: int) -> Array:
 
 def embed(audio: NDArray[np.float32], rate: int) -> Array:
     """Return the mean embedding of audio of shape (samples, channels) over its patches of 3 s, shape (200,)."""
-    return _penultimate(audio, rate).mean(axis=0)
+    return np.asarray(_penultimate(audio, rate).mean(axis=0), np.float32)
 
 
 def tags(audio: NDArray[np.float32], rate: int) -> Array:
     """Return the probabilities of musicnn's 50 tags, shape (50,)."""
-    probabilities: Array = 1 / (1 + np.exp(-_dense(_penultimate(audio, rate).mean(axis=0), 1)))
-    return probabilities
+    return np.asarray(1 / (1 + np.exp(-_dense(_penultimate(audio, rate).mean(axis=0), 1))), np.float32)

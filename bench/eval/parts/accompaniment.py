@@ -30,7 +30,8 @@ def _shape(quality: str) -> tuple[int, ...]:
 def _line(progression: Progression, shift: int, bpm: float, seconds: float) -> tuple[list[Note], Told]:
     """A bass that walks root, third, fifth, third, a note a beat, four in a bar; and its chords."""
     beat = 60.0 / bpm
-    notes, told = [], []
+    notes: list[Note] = []
+    told: list[tuple[float, float, int, str]] = []
     for number in range(int(seconds / (4 * beat)) + 1):
         bar = progression.bars[number % len(progression.bars)]
         for k in range(4):

@@ -33,14 +33,14 @@ def _encoded(study: Study, song: Song, start: float, seconds: float, tick: Any) 
         np.save(part, codes.astype(np.int16))
         part.replace(path)
     tick(seconds)
-    return np.load(path)
+    return np.asarray(np.load(path))
 
 
 def _decoded(study: Study, song: Song, start: float, codes: np.ndarray, seconds: float) -> Path:
     path = study.out / "clips" / "codec" / f"{song.name}-{start:.3f}-{seconds:g}-{study.weights}.flac"
     if not path.exists():
         spec = study.model.spec
-        _, audio = study.model.decode(None, codes.astype(np.int32))  # type: ignore[attr-defined]
+        _, audio = study.model.decode(None, codes.astype(np.int32))
         place(path, audio[spec.look_ahead :][: round(seconds * spec.sample_rate)], spec.sample_rate)
     return path
 

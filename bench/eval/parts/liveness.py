@@ -22,7 +22,8 @@ WINDOW_S = 30.0
 
 
 def _read(path: Path) -> np.ndarray:
-    return soundfile.read(path, dtype="float32", always_2d=True)[0]
+    audio: np.ndarray = soundfile.read(path, dtype="float32", always_2d=True)[0]
+    return audio
 
 
 def _figures(audio: np.ndarray) -> dict[str, Any]:

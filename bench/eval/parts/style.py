@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from clips import Clip
@@ -26,7 +27,9 @@ def _groups(study: Study) -> list[str]:
     return sorted(sorted(counts, key=lambda name: (-counts[name], name))[:GROUPS])
 
 
-def _excerpts(study: Study, songs: Sequence[Song], starts: Sequence[float], seconds: float) -> tuple[list[str], list]:
+def _excerpts(
+    study: Study, songs: Sequence[Song], starts: Sequence[float], seconds: float
+) -> tuple[list[str], list[Any]]:
     """Groups and embeddings of stretches of songs."""
     places = [(song, start) for song in songs for start in starts if start + seconds <= song.seconds]
     files = [study.excerpt(song, start, seconds) for song, start in places]
@@ -66,8 +69,9 @@ def measure(study: Study) -> Finding:
     clips, groups = [], []
     for name in names:
         families = sorted({song.family for song in of_group[name]})
-        seen = [families[i % len(families)] for i in range(study.count(4, 1))]
-        unseen = [SYNONYMS[name][i % 2] for i in range(study.count(4, 1))]
+        count = study.count(4, 1)
+        seen = [families[(2 * i + 1) * len(families) // (2 * count)] for i in range(count)]
+        unseen = [SYNONYMS[name][i % 2] for i in range(count)]
         for kind, prompts in (("seen", seen), ("unseen", unseen)):
             for number, prompt in enumerate(prompts):
                 title = f"{kind}-{name.replace(' ', '-')}-{number}"
