@@ -70,9 +70,18 @@ def _frame(
 ) -> tuple[list[stream.Row], list[dict[str, Any]]]:
     """Return the next rows, and of each stream what it chose and what follows from that."""
     noise = jax.vmap(partial(stream.sampling_noise, lm_config))(steer["seed"], steer["frame"])
-    known = (jnp.stack(played), jnp.stack(heard), steer["cond"])
-    settings = (noise, steer["temperature"], steer["top_k"], steer.get("guidance"))
-    following, chosen = stream.step(params["lm"], lm_config, rows, *known, *settings)
+    following, chosen = stream.step(
+        params["lm"],
+        lm_config,
+        rows,
+        jnp.stack(played),
+        jnp.stack(heard),
+        steer["cond"],
+        noise,
+        steer["temperature"],
+        steer["top_k"],
+        steer.get("guidance"),
+    )
     decoder, bands = _decode(params["codec"], _stacked(decoders), chosen, config=codec_config)
     return following, _parts({"codes": chosen, "bands": bands, "decoder": decoder}, len(played))
 

@@ -121,9 +121,7 @@ def _plays(number: int, bar: int, bars: int, enters: Sequence[int], groove: Groo
     return not (in_break and number < 2)
 
 
-def perform(
-    style: str, groove: str, bars: Sequence[Sequence[Chord]], bpm: float, rng: np.random.Generator
-) -> Midi:
+def perform(style: str, groove: str, bars: Sequence[Sequence[Chord]], bpm: float, rng: np.random.Generator) -> Midi:
     """Let a band play.
 
     Parameters

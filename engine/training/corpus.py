@@ -115,9 +115,8 @@ def _with_melody(plan: Plan, midi: Midi, rng: np.random.Generator) -> tuple[Midi
 
 
 @functools.cache
-def _versions() -> dict[str, str]:
+def _versions(names: tuple[str, ...]) -> dict[str, str]:
     """Debian packages that make the sound, with their versions."""
-    names = ["mma", "libfluidsynth3", *(package for _, package in SOUNDFONTS.values())]
     command = ["dpkg-query", "-W", "-f", "${Package} ${Version}\n", *names]
     out = subprocess.run(command, capture_output=True, text=True, check=False)
     if out.returncode != 0:
@@ -151,7 +150,7 @@ def _labels(
             chords.append([round(start, 5), round(end, 5), root, label])
     heard = instruments(notes)
     about = {name: name for name in style.patterns} or {k: v[0] for k, v in grooves(style.file).items()}
-    packages = {"libfluidsynth3", SOUNDFONTS[plan.soundfont][1]} | (set() if style.patterns else {"mma"})
+    packages = ("libfluidsynth3", SOUNDFONTS[plan.soundfont][1], *(() if style.patterns else ("mma",)))
     return {
         "id": f"{plan.index:05d}",
         "split": plan.split,
@@ -182,7 +181,7 @@ def _labels(
         "soundfont": plan.soundfont,
         "seed": plan.seed,
         "index": plan.index,
-        "provenance": {k: v for k, v in _versions().items() if k in packages},
+        "provenance": _versions(packages),
     }  # fmt: skip
 
 
