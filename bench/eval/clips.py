@@ -12,19 +12,16 @@ import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
+from material import Song
 
 from jackdaw.engine.models.contract import Audio, Chord, Clock, Controls, Model
+from jackdaw.engine.training._progressions import labelled_chord
 
-__all__ = ["Clip", "chord_at", "chord_of", "digest", "make", "place"]
-
-QUALITIES = {
-    "maj": "maj", "maj6": "maj", "sus4": "maj", "min": "min", "min6": "min", "7": "7", "9": "7", "maj7": "maj7",
-    "min7": "min7", "dim": "dim", "hdim7": "dim", "dim7": "dim",
-}  # fmt: skip
-"""Chord qualities of the corpus' labels, as the contract knows them."""
+__all__ = ["Clip", "chord_at", "digest", "make", "place", "request"]
 
 _MOMENT = 1e-6
 
@@ -70,21 +67,29 @@ class Clip:
     guidance: float = 0.0
 
 
+def request(song: Song, seconds: float, seed: int, **more: Any) -> Clip:
+    """Return a clip in a song's style, tempo and metre."""
+    return Clip(
+        name=song.name,
+        seconds=seconds,
+        seed=seed,
+        prompt=song.family,
+        bpm=song.bpm,
+        beats_per_bar=song.beats_per_bar,
+        **more,
+    )
+
+
 def digest(path: Path) -> str:
     """Return the SHA-256 of a file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def chord_of(root: int, quality: str) -> Chord:
-    """Return a label's chord as the contract writes it."""
-    return Chord(root=root, quality=QUALITIES[quality])
 
 
 def chord_at(chords: Told, time: float) -> Chord | None:
     """Return the chord at a time, or None."""
     for start, end, root, quality in chords:
         if start <= time < end:
-            return chord_of(root, quality)
+            return labelled_chord(root, quality)
     return None
 
 

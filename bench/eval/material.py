@@ -49,52 +49,27 @@ class Song:
     ----------
     path
         Its sound.
-    about
-        Its line of the manifest.
+    name, split
+        Its id; ``train``, ``valid`` or ``test``.
+    held_out
+        What is new in it: ``groove``, ``progression`` or nothing.
+    group, family
+        Its group of styles; its style in words.
+    bpm, beats_per_bar
+        In felt beats.
+    seconds
+        Length.
     """
 
     path: Path
-    about: dict[str, Any]
-
-    @property
-    def name(self) -> str:
-        """Its id."""
-        return str(self.about["id"])
-
-    @property
-    def split(self) -> str:
-        """``train``, ``valid`` or ``test``."""
-        return str(self.about["split"])
-
-    @property
-    def held_out(self) -> str:
-        """What is new in it: ``groove``, ``progression`` or nothing."""
-        return str(self.about["held_out"])
-
-    @property
-    def group(self) -> str:
-        """Its group of styles."""
-        return str(self.about["style_group"])
-
-    @property
-    def family(self) -> str:
-        """Its style, in words."""
-        return str(self.about["family"])
-
-    @property
-    def bpm(self) -> float:
-        """Felt beats per minute."""
-        return float(self.about["tempo_bpm"])
-
-    @property
-    def beats_per_bar(self) -> int:
-        """Felt beats."""
-        return int(self.about["beats_per_bar"])
-
-    @property
-    def seconds(self) -> float:
-        """Length."""
-        return float(self.about["duration_s"])
+    name: str
+    split: str
+    held_out: str
+    group: str
+    family: str
+    bpm: float
+    beats_per_bar: int
+    seconds: float
 
     @cached_property
     def labels(self) -> dict[str, Any]:
@@ -141,11 +116,15 @@ def read_corpus(folder: Path) -> list[Song]:
     manifest = folder / "manifest.jsonl"
     if not manifest.exists():
         raise FileNotFoundError(
-            f"{folder} is no corpus: build one with python -m jackdaw.engine.training.corpus --out {folder} --hours 5"
+            f"{folder} is no corpus: build one with `jackdaw train corpus --run DIR`; it is then DIR/corpus"
         )
     rows = [json.loads(line) for line in manifest.read_text(encoding="utf-8").splitlines()]
-    songs = [Song(folder / "songs" / f"{row['id']}.flac", row) for row in rows]
-    songs = [song for song in songs if song.path.with_suffix(".json").exists() and song.path.exists()]
+    names = ("id", "split", "held_out", "style_group", "family", "tempo_bpm", "beats_per_bar", "duration_s")
+    songs = []
+    for row in rows:
+        path = folder / "songs" / f"{row['id']}.flac"
+        if path.exists() and path.with_suffix(".json").exists():
+            songs.append(Song(path, *(row[name] for name in names)))
     if not any(song.split == "test" for song in songs):
         raise ValueError(f"{folder} has no test songs: give it at least 11 songs (--hours 0.2)")
     return songs

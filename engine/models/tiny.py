@@ -119,8 +119,7 @@ class Tiny:
             codebook=lm_config.codebook,
             style_size=style.STYLE_SIZE,
             controls=frozenset(
-                {"style", "temperature", "top_k", "guidance", "hear", "input_gain", "feedback"}
-                | {"clock", "chord", "notes", "drums", "energy", "density"}
+                {"style", "temperature", "top_k", "guidance", "hear", "input_gain", "feedback", "clock", "chord"}
             ),
             hears=True,
         )

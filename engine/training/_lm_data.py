@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
-from jackdaw.engine.models.contract import Chord, Clock
+from jackdaw.engine.models.contract import Clock
 from jackdaw.engine.models.tiny_lm import (
     BAND_DIMS,
     CHORD_DIMS,
@@ -33,16 +33,12 @@ from jackdaw.engine.models.tiny_lm import (
     style_features,
 )
 from jackdaw.engine.models.tiny_style import WordPieces, embed_text
+from jackdaw.engine.training._progressions import labelled_chord
 from jackdaw.engine.weights.tensors import read_tree
 
 __all__ = ["Batch", "Song", "fixed_batch", "load_songs", "random_batch"]
 
 _FRAME_SECONDS = 0.04
-_QUALITIES: Mapping[str, str] = {
-    "maj": "maj", "maj6": "maj", "sus4": "maj", "min": "min", "min6": "min", "7": "7", "9": "7", "maj7": "maj7",
-    "min7": "min7", "dim": "dim", "hdim7": "dim", "dim7": "dim",
-}  # fmt: skip
-"""Chord qualities of the corpus' labels, as the model knows them."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +106,7 @@ def _timed(labels: Mapping[str, Any], frames: int) -> NDArray[np.float16]:
         # A chord that begins within the frame is the frame's chord if it has the larger part of it.
         which = int(np.searchsorted(starts, time + _FRAME_SECONDS / 2, side="right")) - 1
         if which >= 0 and time < chords[which][1]:
-            chord = Chord(root=int(chords[which][2]), quality=_QUALITIES[chords[which][3]])
+            chord = labelled_chord(int(chords[which][2]), chords[which][3])
             out[frame, CLOCK_DIMS:] = chord_features(chord)
     return out.astype(np.float16)
 

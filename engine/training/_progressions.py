@@ -7,9 +7,12 @@ used by the training split. Read by :mod:`jackdaw.engine.training.corpus`; nothi
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-__all__ = ["PROGRESSIONS", "QUALITIES", "ROOT_NAMES", "Progression", "parse_chord"]
+from jackdaw.engine.models.contract import Chord
+
+__all__ = ["PROGRESSIONS", "QUALITIES", "ROOT_NAMES", "Progression", "labelled_chord", "parse_chord"]
 
 #: MMA's spelling of a chord type -> the label's name (Harte's shorthand) and its pitch classes above the root.
 QUALITIES: dict[str, tuple[str, tuple[int, ...]]] = {
@@ -25,6 +28,11 @@ QUALITIES: dict[str, tuple[str, tuple[int, ...]]] = {
     "m6": ("min6", (0, 3, 7, 9)),
     "9": ("9", (0, 4, 7, 10, 2)),
 }
+
+_TOLD: Mapping[str, str] = {
+    "maj": "maj", "maj6": "maj", "sus4": "maj", "min": "min", "min6": "min", "7": "7", "9": "7", "maj7": "maj7",
+    "min7": "min7", "dim": "dim", "hdim7": "dim", "dim7": "dim",
+}  # fmt: skip
 
 ROOT_NAMES = ("C", "Db", "D", "Eb", "E", "F", "Gb", "G", "Ab", "A", "Bb", "B")
 _LETTERS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
@@ -54,6 +62,11 @@ def parse_chord(text: str) -> tuple[int, str]:
         raise ValueError(f"chord {text!r} is not known: use a root and one of {sorted(QUALITIES)}")
     root = _LETTERS[match[1]] + {"": 0, "#": 1, "b": -1}[match[2]]
     return root % 12, match[3]
+
+
+def labelled_chord(root: int, label: str) -> Chord:
+    """Return a label's chord (pitch class, one of the names in :data:`QUALITIES`) in the qualities that models know."""
+    return Chord(root=root, quality=_TOLD[label])
 
 
 @dataclass(frozen=True)

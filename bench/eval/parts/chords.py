@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from clips import Clip
+from clips import request
 from material import spread
 from plots import pairs
 from scores import chord_agreement, ratio
@@ -24,15 +24,7 @@ def measure(study: Study) -> Finding:
     songs = spread(songs, study.count(40, 4))
     starts = [song.bar_after(5.0, seconds) for song in songs]
     clips = [
-        Clip(
-            name=song.name,
-            seconds=seconds,
-            seed=100 + number,
-            prompt=song.family,
-            bpm=song.bpm,
-            beats_per_bar=song.beats_per_bar,
-            chords=song.chords(start, seconds),
-        )
+        request(song, seconds, 100 + number, chords=song.chords(start, seconds))
         for number, (song, start) in enumerate(zip(songs, starts, strict=True))
     ]
     files = study.clips("chords", clips)

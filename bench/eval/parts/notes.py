@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from clips import Clip
+from clips import request
 from material import spread
 from plots import pairs
 from scores import note_f1, ratio
@@ -32,15 +32,7 @@ def measure(study: Study) -> Finding:
     starts = [song.bar_after(5.0, seconds) for song in songs]
     asked = [song.notes(start, seconds) for song, start in zip(songs, starts, strict=True)]
     clips = [
-        Clip(
-            name=song.name,
-            seconds=seconds,
-            seed=200 + number,
-            prompt=song.family,
-            bpm=song.bpm,
-            beats_per_bar=song.beats_per_bar,
-            notes=notes,
-        )
+        request(song, seconds, 200 + number, notes=notes)
         for number, (song, notes) in enumerate(zip(songs, asked, strict=True))
     ]
     files = study.clips("notes", clips)
