@@ -179,7 +179,7 @@ def train(
             audio = (step - steps_then) * settings["batch"] * settings["frames"] * 0.04
             row = {"step": step, "minutes": round(spent / 60, 2), "left": round((budget - spent) / 60, 1),
                    "passes": round(step * settings["batch"] * settings["frames"] / (hours * 90000), 2),
-                   "audio_s_per_cpu_s": round(audio / (time.process_time() - cpu_then), 1),
+                   "audio_s_per_cpu_s": round(audio / workers.count / (time.process_time() - cpu_then), 1),
                    "train": [round(float(x), 3) for x in np.mean(sums, axis=0)]}  # fmt: skip
             for name, given in checks.items():
                 row[name] = [round(float(x), 3) for x in check(workers.own(params), given)]

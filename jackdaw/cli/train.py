@@ -6,11 +6,13 @@ One folder holds a run: ``corpus/ codec/ style/ tokens/ lm/``. Each command goes
 import argparse
 import importlib
 import importlib.resources
+import multiprocessing
 import os
 import subprocess
 import sys
 import tomllib
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -99,10 +101,12 @@ def _helped(arguments: argparse.Namespace, run: Callable[[], None]) -> int:
     try:
         run()
         parallel.leave()
-    except (TypeError, ValueError, FileNotFoundError) as error:
+    except BaseException as error:
         for other in others:
             other.kill()
-        raise UserError(str(error)) from error
+        if isinstance(error, TypeError | ValueError | FileNotFoundError):
+            raise UserError(str(error)) from error
+        raise
     failed = [other.pid for other in others if other.wait() != 0]
     if failed:
         raise UserError(f"{len(failed)} of the {len(others)} other processes failed; what they said stands above")
@@ -142,7 +146,13 @@ def _lm(arguments: argparse.Namespace) -> int:
     corpus, styles = _present(folder / "corpus", "corpus"), _present(folder / "style", "style")
     codec = _present(folder / "codec" / "tiny_codec.safetensors", "codec")
     settings = _table(arguments, "lm")
-    _module("tokens").tokenise_corpus(corpus, codec, folder / "tokens")
+    tokenise = _module("tokens").tokenise_corpus
+    try:
+        # in a process of its own: those that train together must find each other before anything is computed
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as alone:
+            alone.submit(tokenise, corpus, codec, folder / "tokens").result()
+    except (ValueError, FileNotFoundError) as error:
+        raise UserError(str(error)) from error
 
     def run() -> None:
         _module("lm").train(
