@@ -3,6 +3,7 @@
 Drum lines: ``X`` accent, ``x`` stroke, ``o`` ghost note. Lines of parts: ``x`` the chord, ``p`` a power chord, ``r``
 root, ``f`` fifth, ``o`` octave, ``u`` octave below, ``a`` half a step below what comes next, ``0``-``9`` tones of the
 chord from below, ``-`` goes on, ``.`` rests; upper case is louder. A part with several lines plays them bar by bar.
+Every groove has a part with ``x`` in each of its lines, so that the whole chord is heard in every bar.
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ DRUMS: Mapping[str, int] = {
 
 @dataclass(frozen=True)
 class Line:
-    """A part: its lines, the programs it may have, and where it stands in pitch and in the room."""
+    """A part: its lines, the programs it may have, and where it stands in pitch and in the room.
+
+    ``loose``: seconds by which its strokes may come late, each by its own; two players of one line need it.
+    """
 
     steps: tuple[str, ...]
     programs: tuple[int, ...]
@@ -31,6 +35,7 @@ class Line:
     pan: int = 64
     reverb: int = 30
     short: float = 0.8
+    loose: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -88,21 +93,21 @@ _HOUSE = Table((118, 128), {
     "tribal": Groove(({**_FLOOR, "clap": "....x.......x...", "conga": "x..x..x.x..x.x..",
                        "low conga": "..x...x....x..x.", "open": "..x...x...x...x."},), (
         _bass("r.....r.r.....o.", "r.....r.r...f.o."),
-        _chords("....x-......x-..", programs=(50, 51, 61)),
+        _chords("..x.x-....x.x-..", "x..x..x-..x.x-..", programs=(50, 51, 61)),
         _lead("2..1..0.........", programs=(11, 12, 73))), breakdown=True),
 })  # fmt: skip
 
 _TECHNO = Table((126, 138), {
     "rolling": Groove(({**_FLOOR, "hat": "..x...x...x...x.", "clap": "....x.......x...",
                          "ride": "x.x.x.x.x.x.x.x."},), (
-        _bass(".rrr.rrr.rrr.rrr", short=0.7), _chords("......x.........", "......x....x....", programs=(50, 81, 90)),
+        _bass(".rrr.rrr.rrr.rrr", short=0.7), _chords("......x.......x.", "......x....x....", programs=(50, 81, 90)),
         _lead("0..0..1..0..2...", programs=(80, 81, 87))), breakdown=True),
     "acid": Groove(({**_FLOOR, "open": "..x...x...x...x.", "snare": "............x..."},), (
         _bass("r.ro.r.rf.r.or.r", "r.rr.o.rf.r.ro.o", programs=(38, 81), short=0.6),
-        _chords("x...............", programs=(50, 90, 94), short=3.0)), breakdown=True),
+        _chords("x.......x.......", programs=(50, 90, 94), short=3.0)), breakdown=True),
     "dub": Groove(({**_FLOOR, "hat": "xoxoxoxoxoxoxoxo", "rim": "......x..x......"},), (
         _bass("r.....r.....r...", programs=(38, 39, 33)),
-        _chords("..x.......x.....", "..x..x..........", programs=(50, 51, 4), reverb=100), _PAD), breakdown=True),
+        _chords("..x.......x.....", "..x..x....x.....", programs=(50, 51, 4), reverb=100), _PAD), breakdown=True),
     "peak": Groove(({**_FLOOR, "open": "..X...X...X...X.", "clap": "....X.......X...", "hat": "xxxxxxxxxxxxxxxx"},), (
         _bass("..rr..rr..rr..rr", short=0.7), _chords("x..x..x..x..x.x.", programs=(81, 90, 62)),
         _lead("0.2.1.2.0.2.1.3.", programs=(80, 81))), breakdown=True),
@@ -133,7 +138,7 @@ _HIP_HOP = Table((82, 98), {
         _chords("x---....x-..x---", "x---......x-....", programs=(4, 5, 0))), swing=0.3),
     "jazzy": Groove(({"kick": "X..x....x.X.....", "snare": "....X..o....X...", "ride": "x...x.x.x...x.x."},), (
         _bass("r---f---o---f---", "r---f---r---a---", programs=(32, 35)),
-        _chords("..x-......x-....", "x-....x-........", programs=(4, 26, 11)),
+        _chords("..x-......x-....", "x-....x-..x-....", programs=(4, 26, 11)),
         _lead("........2-1-0---", "................", programs=(59, 66, 73, 11))), swing=0.36),
     "trap": Groove(({"kick": "X.....X...X.....", "clap": "........X.......", "hat": "x.x.x.x.x.xxx.x."},
                     {"kick": "X.........X..X..", "clap": "........X.......", "hat": "x.x.xxx.x.x.xxxx"}), (
@@ -202,21 +207,30 @@ _AMBIENT = Table((60, 80), {
 
 
 def _guitars(*steps: str, short: float = 0.8) -> tuple[Line, ...]:
-    """Two distorted guitars, left and right."""
-    return tuple(Line(steps, (30, 29), 43, 92, 92, pan, 20, short) for pan in (14, 114))
+    """Two distorted guitars, left and right, who play the same but never at the same instant."""
+    return tuple(Line(steps, (30, 29), 43, 92, 92, pan, 20, short, loose=0.014) for pan in (14, 114))
+
+
+def _triads(*steps: str, programs: tuple[int, ...]) -> Line:
+    """Whole chords above the guitars, which have no thirds."""
+    return _chords(*steps, programs=programs, pan=64, centre=62, velocity=94)
 
 
 _METAL = Table((110, 170), {
     "gallop": Groove(({"kick": "X.xxX.xxX.xxX.xx", "snare": "....X.......X...", "hat": "x...x...x...x..."},), (
         _bass("r.rrr.rrr.rrr.rr", programs=(33, 34)), *_guitars("p.ppp.ppp.ppp.pp"),
-        _lead("........0-1-2---", "3---2---1---0---", programs=(29, 30)))),
+        _lead("........0-1-2---", "3---2---1---0---", programs=(29, 30)),
+        _triads("x-------x-------", programs=(48, 50, 52)))),
     "thrash": Groove(({"kick": "X.X.X.X.X.X.X.X.", "snare": "..X...X...X...X.", "ride": "x.x.x.x.x.x.x.x."},), (
-        _bass("r.r.r.r.r.r.r.r.", programs=(33, 34)), *_guitars("ppp.ppp.ppp.pp..", "ppp.ppp.p-p-p-p-", short=0.6))),
+        _bass("r.r.r.r.r.r.r.r.", programs=(33, 34)), *_guitars("ppp.ppp.ppp.pp..", "ppp.ppp.p-p-p-p-", short=0.6),
+        _triads("x-----x-x-----x-", "x-----x-x-x-x-x-", programs=(29, 30)))),
     "heavy": Groove(({"kick": "X.......X.X.....", "snare": "....X.......X...", "open": "x...x...x...x..."},), (
         _bass("r-----r-r---r-f-", programs=(33, 34)), *_guitars("p-----p-p---p-p-", "p-------p-----p-"),
-        _lead("2---1---0-------", "................", programs=(29, 30)))),
+        _lead("2---1---0-------", "................", programs=(29, 30)),
+        _triads("x-------x-------", programs=(16, 18)))),
     "double kick": Groove(({"kick": "xxxxxxxxxxxxxxxx", "snare": "....X.......X...", "crash": "x.......x......."},), (
-        _bass("r-r-r-r-r-r-r-r-", programs=(33, 34)), *_guitars("p---p---p---p---", "p-------p-p-p-p-"))),
+        _bass("r-r-r-r-r-r-r-r-", programs=(33, 34)), *_guitars("p---p---p---p---", "p-------p-p-p-p-"),
+        _triads("x---------------", programs=(48, 50, 52)))),
 })  # fmt: skip
 
 TABLE: Mapping[str, Table] = {

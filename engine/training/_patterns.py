@@ -2,12 +2,15 @@
 
 A groove (:class:`~._pattern_tables.Groove`) is lines of sixteen steps a bar, one for each drum and for each part; this
 module reads them over the chords, and gives the song its form: parts that enter one by one, fills, a breakdown, and a
-last chord. Randomness comes from the generator alone. Times are exact but for swing; the caller loosens them.
+last chord. Invariants: a note that is held over a change of chord is struck again at the change, and somebody plays
+whole chords from the first bar on. Randomness comes from the generator alone. Times are exact but for swing and for
+lines that are loose by themselves; the caller loosens all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -51,12 +54,30 @@ class _Song:
         self.events += [Event(0.0, kind, channel, a, b) for kind, a, b in settings]
         return program
 
-    def add(self, bar: int, at: float, length: float, pitch: int, velocity: float, channel: int, program: int) -> None:
-        """Add a note; place and length in steps."""
-        late = self.groove.swing * 0.5 if int(at) % 2 else 0.0
-        start = (bar * _STEPS + at + late) * self.step
-        loud = int(np.clip(velocity + self.rng.normal(0, 4), 1, 127))
-        self.notes.append(Note(start, start + length * self.step, int(pitch), channel, program, loud))
+    def add(
+        self,
+        bar: int,
+        at: int,
+        length: float,
+        pitch: int,
+        velocity: int,
+        channel: int,
+        program: int,
+        late: float = 0.0,
+    ) -> None:
+        """Add a note; place and length in steps. It begins `late` seconds after its place and ends on time."""
+        swung = self.groove.swing * 0.5 if at % 2 else 0.0
+        start = (bar * _STEPS + at + swung) * self.step
+        loud = int(min(max(velocity + self.rng.normal(0, 4), 1), 127))
+        self.notes.append(Note(start + late, start + length * self.step, pitch, channel, program, loud))
+
+    def strike(
+        self, bar: int, at: int, length: float, sign: str, velocity: int, line: Line, channel: int, program: int
+    ) -> None:
+        """Add the notes of a sign, all as late as the player's hand is this time."""
+        late = self.rng.uniform(0.0, line.loose) if line.loose else 0.0
+        for pitch in self.pitches(sign, line, channel, bar, at, self.chord_at(bar, at)):
+            self.add(bar, at, length, pitch, velocity, channel, program, late)
 
     def chord_at(self, bar: int, step: int) -> Chord:
         """The chord that sounds at a step."""
@@ -65,7 +86,7 @@ class _Song:
     def voiced(self, channel: int, chord: Chord, centre: int) -> list[int]:
         """Pitches of a chord, each as near as it can be to where the last chord of the part lay."""
         last = self.voicing.get(channel)
-        middle = centre if last is None else round(0.5 * centre + 0.5 * float(np.mean(last)))
+        middle = centre if last is None else round(0.5 * centre + 0.5 * sum(last) / len(last))
         classes = [(chord[1] + tone) % 12 for tone in QUALITIES[chord[2]][1]]
         pitches = sorted(middle - 6 + (pitch_class - middle + 6) % 12 for pitch_class in classes)
         self.voicing[channel] = pitches
@@ -87,11 +108,11 @@ class _Song:
             held = 1
             while at + held < _STEPS and steps[at + held] == "-":
                 held += 1
-            length = held - 0.15 if held > 1 else line.short
-            chord = self.chord_at(bar, at)
             loud = line.velocity + (10 if at % 4 == 0 or sign.isupper() else 0)
-            for pitch in self.pitches(sign.lower(), line, channel, bar, at, chord):
-                self.add(bar, at, length, pitch, loud, channel, program)
+            changes = [4 * chord[0] for chord in self.bars[bar] if at < 4 * chord[0] < at + held]
+            for begin, end in pairwise((at, *changes, at + held)):
+                length = end - begin - 0.15 if held > 1 else line.short
+                self.strike(bar, begin, length, sign.lower(), loud, line, channel, program)
 
     def pitches(self, sign: str, line: Line, channel: int, bar: int, at: int, chord: Chord) -> list[int]:
         """What a sign of a line means over a chord."""
@@ -99,8 +120,9 @@ class _Song:
         root = low + (chord[1] - low) % 12
         if sign == "x":
             return self.voiced(channel, chord, line.centre)
+        fifth = root + (6 if 6 in QUALITIES[chord[2]][1] else 7)
         if sign == "p":  # power chord
-            return [root, root + 7, root + 12]
+            return [root, fifth, root + 12]
         if sign.isdigit():
             tones = self.voiced(channel, chord, line.centre)
             return [tones[int(sign) % len(tones)] + 12 * (int(sign) // len(tones))]
@@ -108,11 +130,20 @@ class _Song:
             following = self.bars[min(bar + (at >= 12), len(self.bars) - 1)]
             target = following[0][1] if at >= 12 else chord[1]
             return [low + (target - low) % 12 - 1]
-        fifth = 6 if QUALITIES[chord[2]][1][2] % 12 == 6 else 7
-        return [{"r": root, "f": root + fifth, "o": root + 12, "u": root - 12}[sign]]
+        return [{"r": root, "f": fifth, "o": root + 12, "u": root - 12}[sign]]
 
 
-def _plays(number: int, bar: int, bars: int, enters: Sequence[int], groove: Groove) -> bool:
+def _entrances(groove: Groove, rng: np.random.Generator) -> dict[int, int]:
+    """The bar in which each player enters (0 is the drums); one who plays chords in every bar begins."""
+    players = [k for k in range(len(groove.parts) + 1) if k or groove.drums]
+    order = [players[k] for k in rng.permutation(len(players))]
+    enters = {number: 2 * max(0, place - 1) if place < 3 else 4 for place, number in enumerate(order)}
+    chords = [k for k in order if k and all("x" in steps for steps in groove.parts[k - 1].steps)]
+    enters[chords[0]] = 0
+    return enters
+
+
+def _plays(number: int, bar: int, bars: int, enters: Mapping[int, int], groove: Groove) -> bool:
     """Whether part `number` (0 is the drums) plays in a bar."""
     if bars >= 16 and bar < enters[number]:
         return False
@@ -150,10 +181,7 @@ def perform(style: str, groove: str, bars: Sequence[Sequence[Chord]], bpm: float
     channels = [c for c in range(16) if c != _DRUM_CHANNEL]
     programs = [song.enter(channels[k], line) for k, line in enumerate(table.parts)]
     song.events.append(Event(0.0, 0xB0, _DRUM_CHANNEL, 91, table.drum_reverb))
-    order = rng.permutation(len(table.parts) + 1)
-    enters = [0] * len(order)
-    for place, number in enumerate(order):
-        enters[number] = 2 * max(0, place - 1) if place < 3 else 4
+    enters = _entrances(table, rng)
     drums = [dict(lines) for lines in table.drums]
     fill = _FILLS[int(rng.integers(len(_FILLS)))]
     every = int(rng.choice([4, 8]))
@@ -174,7 +202,6 @@ def perform(style: str, groove: str, bars: Sequence[Sequence[Chord]], bpm: float
         song.drums(last, {"kick": "X" + "." * 15, "crash": "X" + "." * 15})
     for number, line in enumerate(table.parts):
         sign = next((c for steps in line.steps for c in steps.lower() if c in "xpr"), "x")
-        for pitch in song.pitches(sign, line, channels[number], last, 0, bars[last][0]):
-            song.add(last, 0, 14, pitch, line.velocity, channels[number], programs[number])
+        song.strike(last, 0, 14, sign, line.velocity, line, channels[number], programs[number])
     song.notes.sort(key=lambda n: (n.start, n.channel, n.pitch))
     return Midi(tuple(song.notes), tuple(song.events), ((0.0, 0.0, 60.0 / bpm),))
