@@ -112,9 +112,10 @@ def _timed(labels: Mapping[str, Any], frames: int) -> NDArray[np.float16]:
 
 
 def _notes(labels: Mapping[str, Any]) -> dict[str, NDArray[np.float32]]:
+    """Of each part its notes; the part is the last entry of a note's row."""
     found = {}
-    for part, channels in labels["channels"].items():
-        rows = [(n[0], n[1], n[2]) for n in labels["notes"] if n[3] in channels]
+    for part in labels["parts"]:
+        rows = [(n[0], n[1], n[2]) for n in labels["notes"] if n[-1] == part]
         notes = np.array(rows, np.float32).reshape(-1, 3)
         notes[:, :2] /= _FRAME_SECONDS
         found[part] = notes

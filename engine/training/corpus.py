@@ -128,7 +128,8 @@ def _labels(
     plan: Plan, midi: Midi, parts: Sequence[Sequence[Note]], version: str, frames: int, rng: np.random.Generator
 ) -> dict[str, Any]:
     style = plan.style
-    notes = sorted((n for part in parts for n in part), key=lambda n: (n.start, n.channel, n.pitch))
+    playing = [(n, name) for name, part in zip(PARTS, parts, strict=True) for n in part]
+    playing.sort(key=lambda row: (row[0].start, row[0].channel, row[0].pitch))
     duration = frames / SAMPLE_RATE
     bar = style.bar
     bpm = round(60 / midi.seconds(style.unit), 3)  # MMA rounds the tempo to whole quarter notes a minute
@@ -148,7 +149,7 @@ def _labels(
             chords[-1][1] = round(end, 5)
         else:
             chords.append([round(start, 5), round(end, 5), root, label])
-    heard = instruments(notes)
+    heard = instruments([n for n, _ in playing])
     about = {name: name for name in style.patterns} or {k: v[0] for k, v in grooves(style.file).items()}
     packages = ("libfluidsynth3", SOUNDFONTS[plan.soundfont][1], *(() if style.patterns else ("mma",)))
     return {
@@ -162,7 +163,6 @@ def _labels(
         "grooves": [[n, bars, about[n]] for n, bars in plan.grooves],
         "version": version,
         "parts": {name: instruments(part) for name, part in zip(PARTS, parts, strict=True) if part},
-        "channels": {name: sorted({n.channel for n in part}) for name, part in zip(PARTS, parts, strict=True) if part},
         "captions": captions(style, plan.progression.mode, bpm, heard, rng, version),
         "instruments": heard,
         "tempo_bpm": bpm,
@@ -176,7 +176,8 @@ def _labels(
         "downbeats": [round(t, 5) for t in beats[:: style.bpb]],
         "chords": chords,
         "notes": [
-            [round(n.start, 4), round(n.end, 4), n.pitch, n.channel, n.program, n.velocity] for n in notes
+            [round(n.start, 4), round(n.end, 4), n.pitch, n.channel, n.program, n.velocity, part]
+            for n, part in playing
         ],
         "soundfont": plan.soundfont,
         "seed": plan.seed,

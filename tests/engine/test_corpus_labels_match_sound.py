@@ -11,6 +11,8 @@ import pytest
 import soundfile
 
 from jackdaw.engine.training import corpus
+from jackdaw.engine.training._lm_data import _notes
+from jackdaw.engine.training._mma import Event, Midi, Note
 from jackdaw.engine.training._parts import PARTS
 from jackdaw.engine.training._plan import plan_song
 from jackdaw.engine.training._progressions import QUALITIES
@@ -107,12 +109,27 @@ def test_stems_add_up_to_the_mix_and_are_what_the_labels_say(built: Path) -> Non
         stems = stems.reshape(len(whole), len(PARTS), 2).swapaxes(0, 1)
         np.testing.assert_array_equal(stems.sum(axis=0, dtype=np.int64), whole)
         assert [bool(stem.any()) for stem in stems] == [name in labels["parts"] for name in PARTS]
-        for name, channels in labels["channels"].items():
-            begins = [n[0] for n in labels["notes"] if n[3] in channels]
+        assert {n[-1] for n in labels["notes"]} == set(labels["parts"])
+        for name in labels["parts"]:
+            begins = [n[0] for n in labels["notes"] if n[-1] == name]
             stem = np.abs(stems[PARTS.index(name)]).max(axis=1)
             assert stem[: max(0, int(48000 * (min(begins) - 0.01)))].max(initial=0) < 50, (
                 f"{name} sounds before its first note"
             )
+
+
+def test_parts_that_share_a_channel_keep_their_own_notes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A band may change the program of a channel in mid-song, from a bass (33) to a piano (0) here."""
+    programs = [33] * 20 + [0] * 20
+    notes = tuple(Note(0.5 * k, 0.5 * k + 0.4, 40 + k % 12, 1, program, 90) for k, program in enumerate(programs))
+    events = (Event(0.0, 0xC0, 1, 33, 0), Event(9.9, 0xC0, 1, 0, 0))
+    monkeypatch.setattr(corpus, "_performance", lambda plan, rng: Midi(notes, events, ((0.0, 0.0, 0.5),)))
+    monkeypatch.setattr(corpus, "exchange_sounds", lambda midi, chance, rng: midi)
+    monkeypatch.setattr(corpus, "_with_melody", lambda plan, midi, rng: (midi, None))
+    monkeypatch.setattr(corpus, "choose_version", lambda parts, rng: ("full", tuple(bool(part) for part in parts)))
+    labels = corpus.make_song(plan_song(SEED, 0))[1]
+    assert [(row[3], row[4], row[-1]) for row in labels["notes"]] == [(1, 33, "bass")] * 20 + [(1, 0, "harmony")] * 20
+    assert {part: len(rows) for part, rows in _notes(labels).items()} == {"bass": 20, "harmony": 20}
 
 
 def test_the_same_seed_makes_the_same_song(built: Path) -> None:
