@@ -9,6 +9,7 @@ import json
 import os
 import threading
 from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -58,7 +59,7 @@ class FeatureStore:
 
     def __init__(self, corpus: Path, out: Path) -> None:
         self._songs, self._out = corpus / "songs", out
-        self._ready: dict[str, dict[str, Packed]] = {}
+        self._ready: dict[str, dict[str, tuple[Packed, list[Any]]]] = {}
         self._seen: set[str] = set()
         self._stop = threading.Event()
         self._failure: Exception | None = None
@@ -82,6 +83,13 @@ class FeatureStore:
         RuntimeError
             If a song could not be read; the cause is attached.
         """
+        return [packed for packed, _ in self._whole(split)]
+
+    def notes(self, split: str) -> list[list[Any]]:
+        """Return of the same songs the notes, rows of their labels; raises as :meth:`songs` does."""
+        return [notes for _, notes in self._whole(split)]
+
+    def _whole(self, split: str) -> list[tuple[Packed, list[Any]]]:
         if self._failure is not None:
             raise RuntimeError(f"corpus in {self._songs} cannot be read: {self._failure}") from self._failure
         songs = self._ready.get(split, {})
@@ -100,7 +108,8 @@ class FeatureStore:
             self._failure = failure
 
     def _add(self, label: Path) -> None:
-        split = str(json.loads(label.read_text())["split"])
+        labels = json.loads(label.read_text())
+        split = str(labels["split"])
         cached = self._out / f"{label.stem}.npy"
         if not cached.is_file():
             partial = self._out / f"{label.stem}.{os.getpid()}.part"
@@ -108,6 +117,6 @@ class FeatureStore:
                 np.save(file, _pack(label.with_suffix(".flac")))
             os.replace(partial, cached)
         songs = dict(self._ready.get(split, {}))
-        songs[label.stem] = np.load(cached, mmap_mode="r")
+        songs[label.stem] = np.load(cached, mmap_mode="r"), labels["notes"]
         self._ready[split] = songs
         self._seen.add(label.stem)

@@ -1,9 +1,10 @@
 """Train the codec of `tiny` on a corpus, while the corpus may still grow.
 
 ``jackdaw train codec`` runs it; settings stand in ``tiny.toml``, table ``[codec]``. First the encoder is made by
-principal component analysis, the decoder as its inverse and the codebooks by k-means; then all three learn together to
-reproduce log band magnitudes, the encoder through the quantiser as if it were not there. (From random weights they
-learned loudness envelopes only, in 600 steps.) For the last part of the time encoder and codebooks stand still, and the
+principal component analysis, the decoder as its inverse; the reader of the score learns from the labels, and stays as it
+is; codebooks are made by k-means. Then encoder, codebooks and decoder learn together to reproduce log band magnitudes,
+the encoder through the quantiser as if it were not there. (From random weights they learned loudness envelopes only, in
+600 steps.) For the last part of the time encoder and codebooks stand still, and the
 decoder alone goes on. The learning rate falls to zero along a cosine over the minutes given.
 
 ``DIR/checkpoint.safetensors`` holds everything (params, optimiser, step, time spent), written every few minutes and at
@@ -30,6 +31,7 @@ from jackdaw.engine.models import tiny_codec
 from jackdaw.engine.models.tiny_codec import CodecConfig, codes_to_latent, log_bands
 from jackdaw.engine.models.tiny_spectrum import FRAMES_PER_TOKEN, HOP, RATE
 from jackdaw.engine.training._checkpoint import load_checkpoint, save_checkpoint
+from jackdaw.engine.training._codec_score import score_targets, train_reader
 from jackdaw.engine.training._codec_start import start_codebooks, start_networks
 from jackdaw.engine.training._features import FeatureStore, unpack
 from jackdaw.engine.training._parallel import Workers
@@ -53,6 +55,7 @@ class CodecTraining:
     clip: float = 1.0
     patches: int = 24576
     vectors: int = 360000
+    reader_steps: int = 2500
     root_weight: float = 20.0
     hold_weight: float = 0.02
     encoder_rate: float = 0.2
@@ -104,7 +107,8 @@ def _loss(
     """Error of log magnitudes, and of the roots of magnitudes, in which loud ones count more."""
     _, latent = tiny_codec.encode_latent(params, (), bands)
     codes = tiny_codec.quantise(jax.lax.stop_gradient(params["codebooks"]), jax.lax.stop_gradient(latent))
-    parts = jnp.stack([params["codebooks"][k][codes[..., k]] for k in range(_CONFIG.levels)])
+    books = params["codebooks"] * tiny_codec.told_by()
+    parts = jnp.stack([books[k][codes[..., k]] for k in range(_CONFIG.levels)])
     kept = jnp.arange(_CONFIG.levels)[:, None, None, None] < levels[None, :, None, None]
     # the codebooks get the slope of what they add, the encoder the slope of their sum
     heard = jnp.where(kept, parts, 0).sum(0) + latent - jax.lax.stop_gradient(latent)
@@ -131,6 +135,7 @@ def _step(run: _Run, batch: dict[str, Array], progress: Array, *, settings: Code
         name: jax.tree.map(lambda p, m, of=rates[name]: p - of * m, tree, moves[name])
         for name, tree in run.params.items()
     }
+    params["encoder"]["score"] = run.params["encoder"]["score"]
     return _Run(params, optimiser, run.step + 1, run.spent), errors, codes
 
 
@@ -162,16 +167,27 @@ def _clips(songs: list[NDArray[np.uint8]], settings: CodecTraining, count: int) 
         yield _augment(*(jnp.asarray(drawn[name]) for name in ("packed", "gains", "swap", "mono")))
 
 
-def _start(run: _Run, songs: list[NDArray[np.uint8]], settings: CodecTraining, earlier: dict[str, Any] | None) -> _Run:
-    """Take an earlier codec, whose encoder may be without a network, or make one by statistics."""
-    if earlier is not None:
-        encoder = {**run.params["encoder"], **earlier["encoder"]}
-        return run._replace(params={**run.params, **earlier, "encoder": encoder})
-    bands = np.concatenate([np.asarray(clip) for clip in _clips(songs, settings, settings.patches)])
-    params = start_networks(run.params, np.log(bands + tiny_codec.HEARING), _CONFIG)
-    encode = jax.jit(lambda bands: tiny_codec.encode_latent(params, (), bands)[1])
-    latent = np.concatenate([np.asarray(encode(clip)) for clip in _clips(songs, settings, settings.vectors)])
-    params["codebooks"] = jnp.asarray(start_codebooks(latent.reshape(-1, _CONFIG.latent), _CONFIG, settings.seed))
+def _start(run: _Run, store: FeatureStore, settings: CodecTraining, earlier: dict[str, Any] | None) -> _Run:
+    """Take an earlier codec, or make one by statistics; a codec without codebooks gets a reader and codebooks."""
+    params, songs = run.params, store.songs("train")
+    if earlier is None:
+        bands = np.concatenate([np.asarray(clip) for clip in _clips(songs, settings, settings.patches)])
+        params = start_networks(params, np.log(bands + tiny_codec.HEARING), _CONFIG)
+    else:
+        params = {**params, **earlier}
+    if earlier is None or "codebooks" not in earlier:
+        gains = settings.gain_low_db, settings.gain_high_db
+        targets = [
+            score_targets(notes, len(song) // FRAMES_PER_TOKEN)
+            for notes, song in zip(store.notes("train"), songs, strict=False)
+        ]
+        reader = run.params["encoder"]["score"]
+        reader = train_reader(reader, songs[: len(targets)], targets, settings.reader_steps, settings.seed, gains)
+        params = {**params, "encoder": {**params["encoder"], "score": reader}}
+        encode = jax.jit(lambda bands: tiny_codec.encode_latent(params, (), bands)[1])
+        latent = np.concatenate([np.asarray(encode(clip)) for clip in _clips(songs, settings, settings.vectors)])
+        books = start_codebooks(latent.reshape(-1, latent.shape[-1]), _CONFIG, settings.seed)
+        params["codebooks"] = jnp.asarray(books)
     return run._replace(params=params)
 
 
@@ -307,7 +323,7 @@ def _loop(
     spent, total, number, rows = float(run.spent), minutes * 60, int(run.step), workers.rows(settings.batch)
     saved, recent, codes = time.monotonic(), [], []
     if number == 0 and workers.leads and not stopped:
-        run = _start(run, store.songs("train"), settings, earlier)
+        run = _start(run, store, settings, earlier)
         print("start:", _validation(run, store.songs("valid"), settings), flush=True)
     run = workers.spread(run)
     while True:
