@@ -16,6 +16,7 @@ from jackdaw.engine.training._mma import Event, Midi, Note
 from jackdaw.engine.training._parts import PARTS
 from jackdaw.engine.training._plan import plan_song
 from jackdaw.engine.training._progressions import QUALITIES, labelled_chord
+from jackdaw.engine.training._render import render
 from jackdaw.engine.training._styles import GROUPS, STYLES
 
 Sound = npt.NDArray[np.float64]
@@ -130,6 +131,15 @@ def test_parts_that_share_a_channel_keep_their_own_notes(monkeypatch: pytest.Mon
     labels = corpus.make_song(plan_song(SEED, 0))[1]
     assert [(row[3], row[4], row[-1]) for row in labels["notes"]] == [(1, 33, "bass")] * 20 + [(1, 0, "harmony")] * 20
     assert {part: len(rows) for part, rows in _notes(labels).items()} == {"bass": 20, "harmony": 20}
+
+
+def test_a_note_has_its_own_sound_though_it_begins_before_the_change_of_program() -> None:
+    """A loosened note may come a few ms before the event that sets its channel's program."""
+    note = Note(0.496, 1.0, 60, 2, 48, 90)
+    early, plain = (
+        render([[note]], [Event(time, 0xC0, 2, 48, 0)], 1.5, "FluidR3_GM", 0.2, 0.1)[0] for time in (0.5, 0.0)
+    )
+    np.testing.assert_array_equal(early, plain)
 
 
 def test_the_same_seed_makes_the_same_song(built: Path) -> None:
