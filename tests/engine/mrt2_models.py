@@ -28,7 +28,7 @@ REDUCED = MRT2Config(
     style_codebook=64,
     style_width=32,
 )
-CONFIGS = {"reduced": REDUCED, "mrt2_small": SMALL}
+CONFIGS = {"reduced": REDUCED, "small": SMALL}
 
 
 @cache

@@ -18,14 +18,15 @@ from jackdaw.engine.models import mrt2_depthformer as depthformer
 from jackdaw.engine.models import mrt2_sampler as sampler
 from jackdaw.engine.models.mrt2_config import MRT2Config
 
-CLOSE = 1e-4
-NAMES = ["reduced", "mrt2_small"]
-OUTLOOKS = {"reduced": slice(None), "mrt2_small": slice(0, 48, 9)}
-LOGITS = {"reduced": slice(0, 120, 12), "mrt2_small": slice(44, 45)}
+CLOSE = 4e-5
+NAMES = ["reduced", "small"]
+OUTLOOKS = {"reduced": slice(None), "small": slice(0, 48, 9)}
+LOGITS = {"reduced": slice(0, 120, 12), "small": slice(44, 45)}
 
 
-def far(one: Any, other: Any) -> float:
-    return float(np.max(np.abs(np.asarray(one) - np.asarray(other))))
+def far(found: Any, wanted: Any) -> float:
+    """Largest difference, in standard deviations of what is wanted: that of the outlooks is 6, that of logits 2.5."""
+    return float(np.max(np.abs(np.asarray(found) - wanted)) / np.std(wanted))
 
 
 def test_guidance_has_the_reference_token_at_every_hundredth() -> None:
@@ -40,7 +41,7 @@ def test_conditioning_is_embedded_alike(name: str) -> None:
     config, params = models.network(name)
     golden = models.golden(name)
     found = conditioning.condition(params["encoder"], config, jnp.asarray(golden["rows"], jnp.int32))
-    assert far(found, golden["condition"]) <= 1e-5
+    assert far(found, golden["condition"]) <= CLOSE / 4
 
 
 @pytest.mark.parametrize("name", NAMES)
