@@ -8,8 +8,11 @@ All functions are pure, over the tree of an official checkpoint (``params["depth
   head has a column for every code of every level; only those of the present level are computed.
 
 There is no position anywhere: a window tells how old a key is by nothing but its end, and the order of codes is in
-their ids. So a ring needs no order, and a slot is valid once it has been written. The learned sink is a key and a value
-that every query finds beside the window; its logit is the bare product with the unscaled query, as it was trained.
+their ids. The learned sink is a key and a value that every query finds beside the window; its logit is the bare product
+with the unscaled query, as it was trained.
+
+A ring has SPARE slots beyond the window, so that the last frames can be taken back (:func:`rewound`) and taken in again
+with other codes, when it is known what was played over them.
 
 Invariants: stepping gives what :func:`temporal` and :func:`depth` give over whole sequences. Rows of a batch do not see
 each other. States are values, and :func:`advance` reads and writes every ring once.
@@ -29,6 +32,7 @@ from jackdaw.engine.models.mrt2_config import RESERVED, MRT2Config
 __all__ = [
     "NOTHING",
     "SOFT_CAP",
+    "SPARE",
     "Params",
     "advance",
     "depth",
@@ -36,6 +40,7 @@ __all__ = [
     "embedded",
     "init",
     "prepared",
+    "rewound",
     "taken_in",
     "temporal",
 ]
@@ -48,6 +53,9 @@ NOTHING = -1
 
 SOFT_CAP = 30.0
 """Logits are bent smoothly to stay within this."""
+
+SPARE = 3
+"""How many frames can be taken back."""
 
 _LOG2_E = 1.442695041  # of the reference's scale: softplus(0) / log(2) = 1
 _HIDDEN = -1e9
@@ -195,11 +203,16 @@ def temporal(params: Params, config: MRT2Config, codes: jax.Array, conditioning:
 def init(config: MRT2Config, rows: int = 1) -> dict[str, Any]:
     """Return the state of a temporal stack that has seen nothing: a ring for each attention, and the frame's number."""
     stack = config.temporal
-    shape = (rows, config.window + 1, stack.heads, stack.head_size)
+    shape = (rows, config.window + 1 + SPARE, stack.heads, stack.head_size)
     empty = tuple(
         {"keys": np.zeros(shape, np.float32), "values": np.zeros(shape, np.float32)} for _ in range(stack.layers)
     )
     return {"frame": np.int32(0), "self": empty, "cross": empty}
+
+
+def rewound(state: Mapping[str, Any], frames: int) -> dict[str, Any]:
+    """Return the state that a stream had some frames ago, up to SPARE, and no more than it has taken in."""
+    return {**state, "frame": np.int32(int(state["frame"]) - frames)}
 
 
 def advance(
@@ -223,9 +236,10 @@ def advance(
     state, outlook
         The next state, and float32 (rows, width).
     """
-    slots = config.window + 1
+    slots = config.window + 1 + SPARE
     now = state["frame"]
-    seen = (jnp.arange(slots) <= now)[None]
+    age = (now - jnp.arange(slots)) % slots
+    seen = ((age <= config.window) & (age <= now))[None]
 
     def written(ring: Mapping[str, jax.Array], pair: tuple[jax.Array, jax.Array]) -> dict[str, jax.Array]:
         at = (0, now % slots, 0, 0)
@@ -245,8 +259,8 @@ def advance(
         crosses.append(written(state["cross"][layer], _taken(other, told)))
         x = _attention(other, x, _rms_norm(other["pre_norm"], x), (crosses[-1]["keys"], crosses[-1]["values"]), seen)
         x = _feed_forward(block["ffn"], x)
-    # once every slot is written, only the place in the ring matters
-    frame = jnp.where(now + 1 >= 2 * slots, now + 1 - slots, now + 1)
+    # once every slot is written, also after frames were taken back, only the place in the ring matters
+    frame = jnp.where(now + 1 >= 3 * slots, now + 1 - slots, now + 1)
     return {"frame": frame, "self": tuple(selves), "cross": tuple(crosses)}, x[:, 0]
 
 

@@ -59,6 +59,20 @@ def test_a_stream_that_was_kept_goes_on_bit_by_bit(params: Any, stream: Any, sto
     jax.tree.map(np.testing.assert_array_equal, end, last)
 
 
+@pytest.mark.parametrize("stop", [2, CONFIG.window + 1, 2 * CONFIG.window + 5, FRAMES - 3])
+@pytest.mark.parametrize("back", [1, 2, depthformer.SPARE])
+def test_frames_that_were_taken_back_leave_nothing(params: Any, stream: Any, stop: int, back: int) -> None:
+    codes, told = stream
+    back = min(back, stop)
+    _, through = stepped(params, codes, told)
+    state, _ = stepped(params, codes[:stop], told[:stop])
+    for _ in range(2):  # once and again, as whoever goes on playing does
+        state = depthformer.rewound(state, back)
+        state, _ = stepped(params, codes[stop - back : stop][::-1], told[:back], state)
+    _, again = stepped(params, codes[stop - back :], told[stop - back :], depthformer.rewound(state, back))
+    np.testing.assert_array_equal(again, through[stop - back :])
+
+
 def test_what_left_every_window_is_forgotten(params: Any, stream: Any) -> None:
     codes, told = stream
     reach = CONFIG.window * CONFIG.temporal.layers
