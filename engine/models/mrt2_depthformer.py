@@ -33,6 +33,8 @@ __all__ = [
     "NOTHING",
     "SOFT_CAP",
     "SPARE",
+    "Coarser",
+    "Pair",
     "Params",
     "advance",
     "depth",
@@ -47,6 +49,9 @@ __all__ = [
 
 Params = Mapping[str, Any]
 """A checkpoint's tree below ``params/depthformer/decoder``, from :func:`prepared`."""
+
+Pair = tuple[jax.Array, jax.Array]
+"""Keys and values, each (rows, slots, heads, head size)."""
 
 NOTHING = -1
 """The code of every level before a stream's first frame."""
@@ -120,15 +125,15 @@ def _attended(params: Params, q: jax.Array, keys: jax.Array, values: jax.Array, 
     return found + jnp.einsum("bhqk,khd->bqhd", weights[..., :count], params["sink_value_embeddings"])
 
 
-def _taken(params: Params, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _taken(params: Params, x: jax.Array) -> Pair:
     """Return the key and the value of what is attended to."""
     attention = params["attention"]
     return _heads(attention["key_projection"]["kernel"], x), _heads(attention["value_projection"]["kernel"], x)
 
 
-def _attention(params: Params, x: jax.Array, normed: jax.Array, pairs: Any, seen: jax.Array) -> jax.Array:
+def _attention(params: Params, x: jax.Array, normed: jax.Array, pair: Pair, seen: jax.Array) -> jax.Array:
     q = _heads(params["attention"]["query_projection"]["kernel"], normed)
-    found = _attended(params["attention"], q, *pairs, seen)
+    found = _attended(params["attention"], q, pair[0], pair[1], seen)
     return x + _rms_norm(params["post_norm"], _joined(params["output_projection"]["kernel"], found))
 
 
@@ -241,7 +246,7 @@ def advance(
     age = (now - jnp.arange(slots)) % slots
     seen = ((age <= config.window) & (age <= now))[None]
 
-    def written(ring: Mapping[str, jax.Array], pair: tuple[jax.Array, jax.Array]) -> dict[str, jax.Array]:
+    def written(ring: Mapping[str, jax.Array], pair: Pair) -> dict[str, jax.Array]:
         at = (0, now % slots, 0, 0)
         return {
             name: lax.dynamic_update_slice(ring[name], new, at)
@@ -299,7 +304,7 @@ def depth(params: Params, config: MRT2Config, outlook: jax.Array, codes: jax.Arr
     return jnp.stack([_head(body, x[:, level], level) for level in range(config.levels)], axis=1)
 
 
-Coarser = tuple[tuple[jax.Array, jax.Array], ...]
+Coarser = tuple[Pair, ...]
 """Keys and values of each layer of the depth stack for a frame's coarser levels."""
 
 
@@ -330,7 +335,8 @@ def depth_step(params: Params, coarser: Coarser, x: jax.Array, level: int) -> tu
         normed = _rms_norm(own["pre_norm"], x)
         pair = _taken(own, normed)
         if coarser:
-            pair = tuple(jnp.concatenate(both, axis=1) for both in zip(coarser[layer], pair, strict=True))
+            before, new = coarser[layer], pair
+            pair = jnp.concatenate([before[0], new[0]], axis=1), jnp.concatenate([before[1], new[1]], axis=1)
         known.append(pair)
         x = _feed_forward(block["ffn"], _attention(own, x, normed, pair, jnp.ones((1, level + 1), bool)))
     return tuple(known), _head(body, x[:, 0], level)
