@@ -6,8 +6,9 @@ One step, in order:
    frame, as powers of bands; the codec's encoder turns the mix into codes, and these take the place of the codes the
    model chose last. Own bands come straight from the decoder, so both parts of the mix lie on the same frame,
    although the sound of that frame leaves the synthesis only LOOKAHEAD samples later.
-2. The language model chooses the next frame's codes. Guided, it runs with and without the style side by side;
-   unguided, once, and that one history stands for both when guidance is turned up.
+2. The language model chooses the next frame's codes. It runs with and without what leads it (clock, chord, notes) side
+   by side, so that it can be led firmly; guided by the style, without that as well, and unguided the first history
+   stands for the third, until guidance is turned up.
 3. The codec's decoder makes band magnitudes of them, and the synthesis makes audio, rounded off above -3 dBFS.
 
 A band needs somebody to count. Where no clock is given, the stream counts for itself, at the tempo and in the metre in
@@ -219,11 +220,13 @@ class Tiny:
         held = controls.notes
         begun = frozenset() if held is None else held - frozenset(np.flatnonzero(state["held"]).tolist())
         steered = lm.condition(controls.with_(clock=clock, chord=chord), begun)
-        free = np.concatenate([np.zeros(lm.STYLE_DIMS, np.float32), steered[lm.STYLE_DIMS :]])
+        unled, unstyled = steered.copy(), steered.copy()
+        unled[lm.STYLE_DIMS : lm.STYLE_DIMS + lm.LED_DIMS] = 0.0
+        unstyled[: lm.STYLE_DIMS] = 0.0
         steer = {
             "heard": spectrum.analyse_step(state["ear"], sound)[1] if hears else None,
             "gains": np.array([controls.input_gain, controls.feedback], np.float32),
-            "cond": np.stack([steered, free]),
+            "cond": np.stack([steered, unled, unstyled]),
             "temperature": np.float32(controls.temperature),
             "top_k": np.int32(min(max(controls.top_k, 1), self._spec.codebook)),
             "guidance": np.float32(controls.guidance),

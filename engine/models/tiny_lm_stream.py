@@ -1,13 +1,13 @@
 """The language model of the bundled model as it plays: several streams, a frame a step, from codes to codes.
 
-A row is one history: the ring of keys and values of every layer, and how many frames it has seen. A stream that is not
-guided is one row; a guided one has a second, which is the same stream without its style. All rows go through a step
-side by side, so that the weights are read once, but each has its own arrays: nothing of a row is copied to or from
-another's.
+A row is one history: the ring of keys and values of every layer, and how many frames it has seen. A stream is one row,
+and one more for each thing that it is guided by: the same stream without that. All rows go through a step side by side,
+so that the weights are read once, but each has its own arrays: nothing of a row is copied to or from another's.
 
 Invariants: :func:`step` gives the logits of :func:`~jackdaw.engine.models.tiny_lm.forward` over the whole sequence.
-Rows do not see each other, but for a guided pair's logits. The ring counts frames modulo whole windows and whole rotary
-periods, so that a stream never ends. Sampling noise is an input, a function of (seed, frame) alone. States are values.
+Rows do not see each other, but for the logits of a guided stream. The ring counts frames modulo whole windows and whole
+rotary periods, so that a stream never ends. Sampling noise is an input, a function of (seed, frame) alone. States are
+values.
 """
 
 from collections.abc import Sequence
@@ -156,7 +156,7 @@ def step(
     noise: jax.Array,
     temperature: jax.Array,
     top_k: jax.Array,
-    guidance: jax.Array | None = None,
+    guidance: jax.Array,
 ) -> tuple[list[Row], jax.Array]:
     """Choose the codes of the next frame of several streams.
 
@@ -165,7 +165,8 @@ def step(
     params, config
         Of the network, from :func:`by_level`; jit with `config` static.
     rows
-        One history a stream; guided, as many again: those of the same streams without style.
+        One history a stream, then as many again for each row of `guidance`: the same streams without what that row
+        guides by.
     played
         Int32 (streams, levels): the frame that was last played, mixed with what was heard; NOTHING at the start.
     heard
@@ -180,24 +181,25 @@ def step(
     top_k
         Int32 (streams,), 1 .. codebook: codes of each level that can be chosen.
     guidance
-        None, or float32 (streams,): the weight w of classifier-free guidance (Ho and Salimans 2022), logits =
-        c + w (c - u), where u are the logits without style. Both rows get the same codes.
+        Float32 (ways, streams), 0 or more ways: weights w of classifier-free guidance (Ho and Salimans 2022), logits =
+        c + sum of w (c - u), where u are the logits of a way's row. All rows of a stream get the same codes.
 
     Returns
     -------
     rows, codes
         The next histories, and int32 codes (streams, levels).
     """
-    again = 1 if guidance is None else 2
+    again = 1 + len(guidance)
     both = jnp.concatenate([played] * again), jnp.concatenate([heard] * again)
     following, outlook = advance(params, config, rows, *both, cond)
     coarser = jnp.zeros_like(outlook[:, 0])
     codes = []
     for level in range(config.levels):
         logits = level_logits(params, level, outlook[:, level], coarser)
-        if guidance is not None:
-            steered, free = jnp.split(logits, 2)
-            logits = steered + guidance[:, None] * (steered - free)
+        steered, *without = jnp.split(logits, again)
+        logits = steered
+        for weight, free in zip(guidance, without, strict=True):
+            logits = logits + weight[:, None] * (steered - free)
         tilted = logits + temperature[:, None] * noise[:, level]
         codes.append(_largest(jnp.where(most_likely(logits, top_k), tilted, -jnp.inf)))
         coarser = coarser + jnp.concatenate([params["codes"][level][codes[-1]]] * again)

@@ -1,9 +1,10 @@
 """The networks of `tiny`, compiled: one frame of one or several streams in one call.
 
-All streams of a call share the weights' way through the processor's caches, which is most of what a frame costs. A call
-is compiled once for each number of streams, and for guided and unguided: unguided, one history (a row) is advanced for
-each stream, and stands for both; guided, two. In a guided call, a stream whose guidance is 0 plays what it would play
-unguided.
+All streams of a call share the weights' way through the processor's caches, which is most of what a frame costs. Every
+stream is guided by what leads it (musical time, harmony, notes), with the weight GRIP: left to itself, the model goes
+on with what it has played and hardly turns to a new chord. Guided by style as well, a stream has a third history (a
+row). A call is compiled once for each number of streams, and for guided by style and not: if not, the first row stands
+for the third. In a guided call, a stream whose guidance is 0 plays what it would play unguided.
 
 Invariants: nothing of a stream depends on the others of a call, up to rounding, since the order of a matrix product's
 sums changes with the number of its rows. States are values.
@@ -80,7 +81,7 @@ def _frame(
         noise,
         steer["temperature"],
         steer["top_k"],
-        steer.get("guidance"),
+        steer["guidance"],
     )
     decoder, bands = _decode(params["codec"], _stacked(decoders), chosen, config=codec_config)
     return following, _parts({"codes": chosen, "bands": bands, "decoder": decoder}, len(played))
@@ -131,7 +132,7 @@ class Networks:
             "context": nothing,
             "bands": jnp.zeros((spectrum.FRAMES_PER_TOKEN, 3, spectrum.BANDS), jnp.float32),
             "decoder": codec.decode_init(self._codec_config),
-            "lm": (row, row),
+            "lm": (row, row, row),
         }
 
     def advance(self, states: Sequence[State], steers: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -144,7 +145,8 @@ class Networks:
         steers
             For each stream ``heard`` (None, or bands of the input, (FRAMES_PER_TOKEN, 3, BANDS)), ``gains`` (of the
             input and of the model's own part), ``temperature``, ``guidance`` (float32), ``top_k`` (int32), and
-            ``cond``: the condition with the style and the one without, float32 (2, CONDITION_SIZE).
+            ``cond``: the whole condition, the one without what leads and the one without the style, float32
+            (3, CONDITION_SIZE).
 
         Returns
         -------
@@ -153,21 +155,22 @@ class Networks:
             was played before.
         """
         guided = any(steer["guidance"] > 0 for steer in steers)
-        ways = (0, 1) if guided else (0,)
+        ways = (0, 1, 2) if guided else (0, 1)
         given: dict[str, Any] = {name: np.stack([steer[name] for steer in steers]) for name in ("temperature", "top_k")}
         given |= {name: np.stack([state[name] for state in states]) for name in ("seed", "frame")}
         given["cond"] = np.stack([steer["cond"][way] for way in ways for steer in steers])
-        if guided:
-            given["guidance"] = np.stack([steer["guidance"] for steer in steers])
+        weights = [[lm.GRIP] * len(steers), [steer["guidance"] for steer in steers]]
+        given["guidance"] = np.array(weights[: len(ways) - 1], np.float32)
         known = [self._known(state, steer) for state, steer in zip(states, steers, strict=True)]
         played, heard = [mixed for mixed, _ in known], [alone for _, alone in known]
         rows = [state["lm"][way] for way in ways for state in states]
         rows, made = self._frame(self._params, played, heard, [state["decoder"] for state in states], rows, given)
         following = []
         for index, (state, steer, part) in enumerate(zip(states, steers, made, strict=True)):
-            free = index + len(states) if steer["guidance"] > 0 else index
+            unstyled = index + 2 * len(states) if steer["guidance"] > 0 else index
+            own = rows[index], rows[index + len(states)], rows[unstyled]
             counted = {"seed": state["seed"], "frame": np.uint32(state["frame"] + np.uint32(1))}
-            following.append({**counted, **part, "context": played[index], "lm": (rows[index], rows[free])})
+            following.append({**counted, **part, "context": played[index], "lm": own})
         return following
 
     def _known(self, state: State, steer: Mapping[str, Any]) -> tuple[jax.Array, jax.Array]:

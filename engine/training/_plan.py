@@ -5,6 +5,7 @@ A plan depends on (seed, index) alone, so a longer corpus begins with the shorte
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,10 +14,13 @@ from typing import Any
 import numpy as np
 
 from ._mma import grooves
-from ._progressions import PROGRESSIONS, Progression
+from ._progressions import PROGRESSIONS, QUALITIES, Progression, labelled_chord
 from ._styles import GROUPS, STYLES, Style
 
 __all__ = ["Plan", "changes", "plan_song"]
+
+#: Qualities of chords that are to be heard on all roots alike, and the number of songs in which they shall be.
+_HEARD, _ROUND = ("maj", "min", "7", "maj7", "min7", "dim"), 120
 
 #: Of every 12 songs the fifth is for validation and the eleventh for the test.
 SPLITS = ("train",) * 4 + ("valid",) + ("train",) * 5 + ("test",) + ("train",)
@@ -85,6 +89,37 @@ def _choose_style(seed: int, index: int) -> tuple[str, str, Style]:
     return split, held, _cycle(files, visit // len(GROUPS), [seed, 3, salt])
 
 
+@functools.cache
+def _choose_progression(seed: int, index: int) -> Progression:
+    """Progression of a song, of those of its style's group."""
+    _, held, style = _choose_style(seed, index)
+    able = [p for p in PROGRESSIONS if p.pool in GROUPS[style.group].pools]
+    if held != "groove":
+        able = [p for p in able if p.held == (held == "progression")]
+    return able[int(np.random.default_rng([seed, 6, index]).integers(len(able)))]
+
+
+@functools.cache
+def _shifts(seed: int, turn: int) -> tuple[int, ...]:
+    """By how many half steps the progressions of a round of songs are moved.
+
+    Song by song the shift is taken that brings each quality of chord to those roots where the round has had least of
+    it; the rarer a quality, the more its place counts.
+    """
+    rng = np.random.default_rng([seed, 7, turn])
+    heard, taken = np.zeros((len(_HEARD), 12)), []
+    for index in range(turn * _ROUND, (turn + 1) * _ROUND):
+        own = np.zeros_like(heard)
+        for root, kind in (chord for bar in _choose_progression(seed, index).bars for chord in bar):
+            own[_HEARD.index(labelled_chord(root, QUALITIES[kind][0]).quality), root] += 1
+        own /= own.sum()
+        weighted = heard / (heard.sum(axis=1, keepdims=True) + 1) ** 2
+        costs = [float((weighted * np.roll(own, shift, axis=1)).sum()) for shift in range(12)]
+        taken.append(min(map(int, rng.permutation(12)), key=costs.__getitem__))
+        heard += np.roll(own, taken[-1], axis=1)
+    return tuple(taken)
+
+
 def _kind(name: str) -> str:
     """What a groove is for, by its author's spelling: "DescendingJazz" is no ending."""
     for kind, words in (("intro", ("Intro", "intro")), ("end", ("End",)), ("fill", ("Fill",))):
@@ -140,13 +175,8 @@ def plan_song(seed: int, index: int) -> Plan:
     """
     rng = np.random.default_rng([seed, 4, index])
     split, held, style = _choose_style(seed, index)
-    pools = GROUPS[style.group].pools
-    able = [p for p in PROGRESSIONS if p.pool in pools]
-    if held != "groove":
-        able = [p for p in able if p.held == (held == "progression")]
-    progression = able[int(rng.integers(len(able)))]
+    progression, shift = _choose_progression(seed, index), _shifts(seed, index // _ROUND)[index % _ROUND]
     bpm = round(style.bpm * float(rng.uniform(0.85, 1.15)), 1)
-    tonic = int(rng.integers(12))
     seconds = float(rng.uniform(40.0, 56.0))
     bars = max(8, round(seconds * bpm / 60 / style.bpb))
     played, head, tail = _choose_grooves(style, bars, len(progression.bars), rng)
@@ -157,7 +187,7 @@ def plan_song(seed: int, index: int) -> Plan:
     written = [chorus[(i - head) % len(chorus)] for i in range(head)]  # the introduction leads into the first bar
     written += [chorus[i % len(chorus)] for i in range(body)]
     written += [chorus[(i - tail) % len(chorus)] for i in range(tail - 1)] + [home]
-    shift = tonic if progression.mode == "major" else tonic - 9
+    tonic = (shift + home[0][0]) % 12
     moved = tuple(tuple(((root + shift) % 12, kind) for root, kind in bar) for bar in written)
     soundfont = "MuseScore_General" if rng.random() < 0.3 else "FluidR3_GM"
     if split == "test" and rng.random() < 1 / 3:

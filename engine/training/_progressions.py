@@ -104,6 +104,12 @@ pop minor Am Dm Am E7
 pop minor Am C G Dm
 pop minor Am F C G Am F E7 E7
 pop minor Am Am Dm Dm F G Am Am
+pop major C C#dim7 Dm7 G7
+pop major C G#dim7 Am F
+pop major CM7 Em7 FM7 G
+pop major FM7 G Em7 Am7
+pop minor Am7 FM7 CM7 G
+pop minor Am Bm7b5 E7 Am
 pop major !C E7 Am F
 pop major !C Dm Em F C Dm F,G C
 pop minor !Am Em F G Am Em Dm,E7 Am
@@ -113,6 +119,8 @@ blues major C C C C7 F F C C G7 F7 C C
 blues minor Am7 Am7 Am7 Am7 Dm7 Dm7 Am7 Am7 F7 E7 Am7 E7
 blues major C7 G7 F7 F7 C7 G7 C7 G7
 blues minor Am Dm Am Am Dm Dm Am Am Dm E7 Am E7
+blues major C7 F7 C7 C7 F7 F#dim7 C7 A7 Dm7 G7 C7 G7
+blues minor Am7 Dm7 Am7 Am7 Dm7 Dm7 Am7 F#m7b5 Bm7b5 E7 Am7 E7
 blues major !C7 F7 C7 C7 F7 F7 C7 C7 G7 G7 C7 C7
 blues minor !Am6 Dm7 Am6 A7 Dm7 Dm7 Am6 Am6 Bm7b5 E7 Am6 E7
 jazz major CM7 Am7 Dm7 G7
@@ -128,6 +136,9 @@ jazz major C6,Am7 Dm7,G7 C6,Am7 Dm7,G7 CM7 FM7,Fm6 Em7,A7 Dm7,G7
 jazz minor Am6 F7 Bm7b5 E7
 jazz major CM7 BbM7 CM7 BbM7
 jazz minor Am7 D9 Am7 D9 Dm7 G9 CM7 E7
+jazz major CM7 C#dim7 Dm7 D#dim7 Em7 A7 Dm7 G7
+jazz major C6 D#dim7 Dm7 G7
+jazz minor Am7 F#m7b5 Bm7b5 E7
 jazz major !CM7 Dm7 Em7 Dm7,G7 CM7 A7 Dm7 G7
 jazz major !FM7 Fm6 CM7 A7 Dm7 G7 CM7 C7
 jazz minor !Am7 FM7 Dm7 E7 Am7 FM7 Bm7b5 E7
@@ -137,6 +148,8 @@ rag major C G7 C C7 F C D7 G7
 rag major C A7 D7 G7 C A7 D7,G7 C
 rag major C C F F#dim7 C A7 D7,G7 C
 rag minor Am E7 Am A7 Dm Am E7 Am
+rag major C C#dim7 G7 C
+rag minor Am G#dim7 Am E7 Am Bm7b5 E7 Am
 rag major !E7 A7 D7 G7 C C#dim7 G7 C
 latin minor Am Dm E7 E7
 latin minor Am G F E7
@@ -145,6 +158,8 @@ latin major C F G7 C
 latin minor Am7 D7 Am7 D7
 latin minor Dm7 G7 CM7 FM7 Bm7b5 E7 Am Am
 latin minor Am E7 E7 Am Am E7 E7 Am
+latin major CM7 C#dim7 Dm7 G7
+latin minor Am7 Bm7b5 E7 Am7
 latin minor !Am A7 Dm Dm Am E7 Am E7
 latin major !C G7 G7 C C7 F G7 C
 tango minor Am Am E7 E7 E7 E7 Am Am
@@ -152,6 +167,8 @@ tango minor Am Dm E7 Am
 tango minor Am A7 Dm Dm Am E7 Am Am
 tango minor Dm Am E7 Am Dm Am E7 Am
 tango major C G7 G7 C C A7 Dm,G7 C
+tango minor Am Am Bm7b5 E7
+tango minor Am D#dim7 Am E7 Dm G#dim7 Am Am
 tango minor !Am F E7 Am Dm Am F,E7 Am
 funk minor Am7 Am7 D9 D9
 funk minor Am7 Am7 Am7 D7
@@ -160,6 +177,9 @@ funk minor Am7 G FM7 G
 funk major C7 Bb F C7
 funk minor Am7 Dm7 Am7 Em7
 funk minor Am F C G
+funk major FM7 F#dim7 Em7 Am7
+funk minor Am7 FM7 Bm7b5 E7
+funk minor Dm7 Em7 FM7 Em7
 funk minor !Am7 C7 D7 F7
 funk major !C9 F9 C9 G7
 classic major C C G7 G7 G7 G7 C C
@@ -169,6 +189,8 @@ classic major C Am Dm G7 C Am Dm,G7 C
 classic minor Am Dm E7 Am Dm Am E7 Am
 classic minor Am Am Dm Dm E7 E7 Am Am
 classic major C Em Am F C G7 C C
+classic major C F F#dim7 G7 C Am Dm,G7 C
+classic minor Am G#dim7 Am Dm Bm7b5 E7 Am Am
 classic major !C F G7 C Am Dm G7 C
 classic minor !Am E7 Am Dm Am E7,Am Dm,E7 Am
 gospel major C C7 F F C A7 D7 G7
@@ -178,12 +200,17 @@ gospel major F C F C Dm7 G7 C,F C
 gospel major C E7 Am C7 F C Dm,G7 C
 gospel major Csus4 C F C
 gospel minor Am Dm Am E7 Am F Am,E7 Am
+gospel major C C7 F F#dim7 C A7 Dm7 G7
+gospel major C C#dim7 Dm7 D#dim7 C F C,G7 C
+gospel major CM7 Em7 FM7 G7
 gospel major !C G Am Em F C F,G7 C
 sad minor Am F C G
 sad minor Am Dm G C F Bm7b5 E7 Am
 sad minor Am Em F C Dm Am E7 Am
 sad major C Em Am F Dm G7 C G7
 sad minor Am7 FM7 CM7 E7
+sad minor Am F Bm7b5 E7
+sad minor Am G#dim7 Am7 F#m7b5 FM7 CM7 Dm7 E7
 sad minor !Am C Dm F Am C E7 E7
 """
 

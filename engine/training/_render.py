@@ -62,18 +62,24 @@ def _library() -> tuple[cffi.FFI, Any]:
     return ffi, lib
 
 
-def _timeline(notes: Sequence[Note], events: Sequence[Event]) -> list[tuple[int, int, int, int, int]]:
-    """What to send as (frame, kind, channel, a, b), in order; kinds: 0 off, 1 cc, 2 program, 3 bend, 4 on."""
-    kinds = {0xB0: 1, 0xC0: 2, 0xE0: 3}
+_Row = tuple[int, int, int, int, int, int]
+
+
+def _timeline(notes: Sequence[Note], events: Sequence[Event]) -> list[_Row]:
+    """What to send as (frame, kind, channel, program, a, b), in order; kinds: 0 off, 1 cc, 2 bend, 3 on.
+
+    The program is a note's own: a note that begins a moment before its channel's change of program has its sound.
+    """
+    kinds = {0xB0: 1, 0xE0: 2}
 
     def frame(seconds: float) -> int:
         return max(0, round(seconds * SAMPLE_RATE / BLOCK)) * BLOCK
 
-    rows = [(frame(e.time), kinds[e.kind], e.channel, e.a, e.b) for e in events]
+    rows = [(frame(e.time), kinds[e.kind], e.channel, 0, e.a, e.b) for e in events if e.kind in kinds]
     for note in notes:
         start = frame(note.start)
-        rows.append((start, 4, note.channel, note.pitch, note.velocity))
-        rows.append((max(frame(note.end), start + BLOCK), 0, note.channel, note.pitch, 0))
+        rows.append((start, 3, note.channel, note.program, note.pitch, note.velocity))
+        rows.append((max(frame(note.end), start + BLOCK), 0, note.channel, 0, note.pitch, 0))
     return sorted(rows)
 
 
@@ -92,7 +98,7 @@ def render(
     parts
         The notes of each part; times in seconds from the first returned sample. A part without notes stays silent.
     events
-        Controllers and programs of all channels.
+        Controllers and bends of all channels; programs are those of the notes.
     seconds : float
         Length of the result, > 0.
     soundfont : str
@@ -142,13 +148,12 @@ def render(
     return sound
 
 
-def _play(
-    ffi: cffi.FFI, lib: Any, synth: Any, timeline: list[tuple[int, int, int, int, int]], sound: npt.NDArray[np.float32]
-) -> None:
+def _play(ffi: cffi.FFI, lib: Any, synth: Any, timeline: list[_Row], sound: npt.NDArray[np.float32]) -> None:
     """Play a timeline into (frames, 2)."""
     out = ffi.cast("float *", sound.ctypes.data)
+    programs: dict[int, int] = {}
     total, at = len(sound), 0
-    for frame, kind, channel, a, b in timeline:
+    for frame, kind, channel, program, a, b in timeline:
         if frame >= total:
             break
         if frame > at:
@@ -159,10 +164,11 @@ def _play(
         elif kind == 1:
             lib.fluid_synth_cc(synth, channel, a, b)
         elif kind == 2:
-            lib.fluid_synth_program_change(synth, channel, a)
-        elif kind == 3:
             lib.fluid_synth_pitch_bend(synth, channel, a)
         else:
+            if programs.get(channel) != program:
+                lib.fluid_synth_program_change(synth, channel, program)
+                programs[channel] = program
             lib.fluid_synth_noteon(synth, channel, a, b)
     if at < total:
         lib.fluid_synth_write_float(synth, total - at, out + 2 * at, 0, 2, out + 2 * at, 1, 2)

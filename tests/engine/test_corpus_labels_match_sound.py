@@ -15,7 +15,8 @@ from jackdaw.engine.training._lm_data import _notes
 from jackdaw.engine.training._mma import Event, Midi, Note
 from jackdaw.engine.training._parts import PARTS
 from jackdaw.engine.training._plan import plan_song
-from jackdaw.engine.training._progressions import QUALITIES
+from jackdaw.engine.training._progressions import QUALITIES, labelled_chord
+from jackdaw.engine.training._render import render
 from jackdaw.engine.training._styles import GROUPS, STYLES
 
 Sound = npt.NDArray[np.float64]
@@ -132,6 +133,15 @@ def test_parts_that_share_a_channel_keep_their_own_notes(monkeypatch: pytest.Mon
     assert {part: len(rows) for part, rows in _notes(labels).items()} == {"bass": 20, "harmony": 20}
 
 
+def test_a_note_has_its_own_sound_though_it_begins_before_the_change_of_program() -> None:
+    """A loosened note may come a few ms before the event that sets its channel's program."""
+    note = Note(0.496, 1.0, 60, 2, 48, 90)
+    early, plain = (
+        render([[note]], [Event(time, 0xC0, 2, 48, 0)], 1.5, "FluidR3_GM", 0.2, 0.1)[0] for time in (0.5, 0.0)
+    )
+    np.testing.assert_array_equal(early, plain)
+
+
 def test_the_same_seed_makes_the_same_song(built: Path) -> None:
     stems, labels = corpus.make_song(plan_song(SEED, 0))
     stored, _ = soundfile.read(built / "songs" / "00000.stems.flac", dtype="int16")
@@ -153,6 +163,20 @@ def test_a_stopped_build_goes_on(built: Path, tmp_path: Path) -> None:
     assert (tmp_path / "manifest.jsonl").read_text() == (built / "manifest.jsonl").read_text()
     with pytest.raises(ValueError, match="another --out or seed"):
         corpus.build_corpus(tmp_path, hours=75 / 3600, seed=SEED + 1)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_every_quality_of_chord_is_planned_on_every_root(seed: int) -> None:
+    """Over 200 songs no root has less than a third of its share, and every quality is at least one chord in thirty."""
+    qualities = ("maj", "min", "7", "maj7", "min7", "dim")
+    counts = np.zeros((len(qualities), 12))
+    for plan in (plan_song(seed, i) for i in range(200)):
+        home = plan.bars[-1][0]
+        assert home == (plan.tonic, "" if plan.progression.mode == "major" else "m")
+        for root, kind in (chord for bar in plan.bars for chord in bar):
+            counts[qualities.index(labelled_chord(root, QUALITIES[kind][0]).quality), root] += 1
+    assert (counts.min(axis=1) >= counts.mean(axis=1) / 3).all(), f"{counts.astype(int)}"
+    assert (counts.sum(axis=1) >= counts.sum() / 30).all(), f"{counts.sum(axis=1).astype(int)}"
 
 
 def test_held_out_styles_and_progressions_stay_out_of_training() -> None:

@@ -44,9 +44,9 @@ def example(batch=2, frames=FRAMES):
     return played, heard, cond, target
 
 
-def generate(params, row, frames, seed=7, temperature=1.0, top_k=20, start=0, guidance=None, played=None):
+def generate(params, row, frames, seed=7, temperature=1.0, top_k=20, start=0, guidance=(), played=None):
     """Play one stream from a row; return the row and the codes (frames, levels)."""
-    rows = [row] if guidance is None else [row, row]
+    rows = [row] * (1 + len(guidance))
     played = np.full((1, CONFIG.levels), NOTHING, np.int32) if played is None else played[None]
     given = {
         "heard": np.full((1, CONFIG.levels), NOTHING, np.int32),
@@ -54,7 +54,7 @@ def generate(params, row, frames, seed=7, temperature=1.0, top_k=20, start=0, gu
         "top_k": np.int32([top_k]),
     }
     given |= {"cond": np.zeros((len(rows), CONDITION_SIZE), np.float32)}
-    given |= {"guidance": None if guidance is None else np.float32([guidance])}
+    given |= {"guidance": np.float32(guidance).reshape(len(guidance), 1)}
     out = []
     for frame in range(start, start + frames):
         noise = NOISE(seed, frame)[None]
@@ -172,7 +172,7 @@ def test_deeper_levels_are_chosen_more_soberly():
 
 def test_guidance_of_nothing_changes_nothing(params):
     _, plain = generate(params, init_row(CONFIG), 20)
-    for guidance in (0.0, 3.0):  # both rows are without style: there is nothing to be guided by
+    for guidance in ([0.0], [3.0], [3.0, 1.0]):  # no row has a condition: there is nothing to be guided by
         np.testing.assert_array_equal(generate(params, init_row(CONFIG), 20, guidance=guidance)[1], plain)
 
 

@@ -1,0 +1,156 @@
+"""Parts that the OpenVINO graphs of several models are made of: compressed weights, norms, attention over a ring.
+
+A graph is made once, from NumPy weights, and reads them for ever after; nothing here holds a stream's state. Values
+are float32 whatever the weights are kept as: a compressed weight is a constant, a conversion and a scale in the graph,
+which the processor plugin runs as one product that widens the weights on its way.
+"""
+
+from typing import Any, Literal, get_args
+
+import numpy as np
+import openvino as ov
+from ml_dtypes import bfloat16
+from numpy.typing import NDArray
+from openvino import opset13 as op
+
+__all__ = [
+    "PRECISIONS",
+    "Floats",
+    "Precision",
+    "attend",
+    "given",
+    "layer_norm",
+    "linear",
+    "rms_norm",
+    "split_heads",
+    "weight",
+]
+
+Floats = NDArray[np.float32]
+
+Precision = Literal["f32", "bf16", "int8", "int4"]
+"""How weights are kept. int8 and int4 are symmetric, with a scale an output, or for every GROUP inputs of an output."""
+
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+
+GROUP = 128
+EPSILON = 1e-6
+"""Of every norm of Magenta RealTime 2."""
+
+
+def weight(values: Floats, precision: Precision) -> Any:
+    """Return a node that gives a matrix of weights.
+
+    Parameters
+    ----------
+    values
+        Float32 (outputs, inputs).
+    precision
+        How the graph keeps them. int4 needs `inputs` to be a multiple of GROUP, or to be fewer.
+
+    Returns
+    -------
+    node
+        Float32 (outputs, inputs).
+
+    Raises
+    ------
+    ValueError
+        If int4's groups don't fit.
+    """
+    outputs, inputs = values.shape
+    if precision == "f32":
+        return op.constant(np.ascontiguousarray(values, np.float32))
+    if precision == "bf16":
+        return op.convert(_constant(values.astype(bfloat16), values.shape, ov.Type.bf16), np.float32)
+    if precision == "int8":
+        codes, scale = _quantised(values, 127)
+        return op.multiply(op.convert(op.constant(codes), np.float32), op.constant(scale))
+    group = min(GROUP, inputs)
+    if inputs % group:
+        raise ValueError(f"int4 weights of {inputs} inputs can't be grouped by {GROUP}: choose int8")
+    codes, scale = _quantised(values.reshape(outputs, inputs // group, group), 7)
+    pairs = codes.reshape(-1, 2).view(np.uint8) & 15
+    packed = pairs[:, 0] | (pairs[:, 1] << 4)  # the first of two codes is the low half of a byte
+    wide = op.multiply(op.convert(_constant(packed, codes.shape, ov.Type.i4), np.float32), op.constant(scale))
+    return op.reshape(wide, np.array(values.shape), False)
+
+
+def _constant(values: NDArray[Any], shape: tuple[int, ...], kind: Any) -> Any:
+    """A constant of a type that NumPy doesn't have, from its bytes."""
+    tensor = ov.Tensor(kind, list(shape))  # of its own memory: one that borrows an array doesn't keep it alive
+    tensor.data.reshape(-1).view(np.uint8)[:] = np.ascontiguousarray(values).reshape(-1).view(np.uint8)
+    return op.constant(tensor)
+
+
+def _quantised(values: Floats, largest: int) -> tuple[NDArray[np.int8], Floats]:
+    """Codes -largest..largest, and the scale of each row of the last axis."""
+    scale = np.max(np.abs(values), axis=-1, keepdims=True) / largest
+    scale = np.where(scale > 0, scale, 1).astype(np.float32)
+    return np.rint(values / scale).astype(np.int8), scale
+
+
+def given(name: str, shape: list[int], kind: Any = np.float32) -> Any:
+    """Return an input of the graph that is found by its name."""
+    node = op.parameter(shape, kind, name)
+    node.output(0).set_names({name})
+    return node
+
+
+def linear(x: Any, matrix: Any, bias: Floats | None = None) -> Any:
+    """Return ``x @ matrix.T + bias`` for a node from :func:`weight`."""
+    y = op.matmul(x, matrix, False, True)
+    return y if bias is None else op.add(y, op.constant(np.asarray(bias, np.float32).reshape(1, -1)))
+
+
+def rms_norm(x: Any, scale: Floats) -> Any:
+    """Divide each row by its root mean square and scale it (Zhang and Sennrich 2019)."""
+    axis = op.constant(np.array([-1], np.int64))
+    mean = op.reduce_mean(op.power(x, np.float32(2)), axis, keep_dims=True)
+    normed = op.multiply(x, op.divide(np.float32(1), op.sqrt(op.add(mean, np.float32(EPSILON)))))
+    return op.multiply(normed, op.constant(np.asarray(scale, np.float32).reshape(1, -1)))
+
+
+def layer_norm(x: Any, scale: Floats, bias: Floats) -> Any:
+    """Normalise each row to mean 0 and variance 1, then scale and shift it."""
+    normed = op.mvn(x, op.constant(np.array([-1], np.int64)), True, EPSILON, "inside_sqrt")
+    scaled = op.multiply(normed, op.constant(np.asarray(scale, np.float32).reshape(1, -1)))
+    return op.add(scaled, op.constant(np.asarray(bias, np.float32).reshape(1, -1)))
+
+
+def split_heads(x: Any, parts: int, heads: int, size: int) -> list[Any]:
+    """Cut (1, parts * heads * size) into `parts` nodes of (heads, 1, size)."""
+    apart = op.reshape(x, np.array([parts, heads, 1, size]), False)
+    if parts == 1:
+        return [op.squeeze(apart, np.array([0]))]
+    cut = op.split(apart, np.int64(0), parts)
+    return [op.squeeze(cut.output(part), np.array([0])) for part in range(parts)]
+
+
+def attend(query: Any, keys: Any, values: Any, mask: Any, key: Any, value: Any) -> Any:
+    """Attend to what a ring holds and to the present, which is not in the ring yet.
+
+    Positions aren't encoded, so that the order of the ring's slots is of no account. Keys and values of the ring are
+    read where they lie; nothing of it is copied.
+
+    Parameters
+    ----------
+    query, key, value
+        (heads, 1, size), of the present; the query is scaled.
+    keys, values
+        (heads, slots, size).
+    mask
+        (1, 1, slots): 0, or a large negative number for a slot that is empty.
+
+    Returns
+    -------
+    node
+        (1, heads * size).
+    """
+    heads, slots, size = keys.output(0).shape
+    before = op.add(op.matmul(query, keys, False, True), mask)
+    now = op.reduce_sum(op.multiply(query, key), op.constant(np.array([-1], np.int64)), keep_dims=True)
+    share = op.softmax(op.concat([before, now], 2), 2)
+    cut = op.variadic_split(share, np.int64(2), np.array([slots, 1]))
+    found = op.add(op.matmul(cut.output(0), values, False, False), op.multiply(cut.output(1), value))
+    return op.reshape(found, np.array([1, heads * size]), False)

@@ -1,0 +1,118 @@
+"""Whoever plays along with Magenta RealTime 2 enters its past, on the very frame over which it sounded."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+from mrt2_models import REDUCED
+
+from jackdaw.engine.models.contract import Audio, Controls
+from jackdaw.engine.models.mrt2 import ENCODER_AHEAD, FRAME, MRT2, Codes
+from jackdaw.engine.models.mrt2_depthformer import NOTHING
+
+LOUDEST = 256.0
+STEPS = 12
+
+
+def tone(value: float) -> Audio:
+    return np.full((FRAME, 2), value / LOUDEST, np.float32)
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """Networks whose past is the list of what they took in; frame n sounds as the number of its code, which is n + 1.
+
+    The codes of a sound are its number, so that a frame encoded with the wrong samples is noticed.
+    """
+
+    delay: int
+    config: Any = REDUCED
+
+    def past(self) -> Any:
+        return ()
+
+    def rewound(self, past: Any, frames: int) -> Any:
+        return past[: len(past) - frames]
+
+    def take_in(self, past: Any, codes: Codes, row: Any) -> Any:
+        return (*past, (int(codes[0]), row.tobytes()))
+
+    def play(self, past: Any, decoder: Any, codes: Codes, row: Any, *rest: Any) -> tuple[Any, Any, Codes, Audio]:
+        past = self.take_in(past, codes, row)
+        chosen = np.full(REDUCED.levels, len(past), np.int32)
+        waiting = (*decoder, len(past))
+        return past, waiting[-self.delay :] if self.delay else (), chosen, tone(waiting[0])
+
+    def decoder(self) -> Any:
+        return (0,) * self.delay
+
+    def decode(self, decoder: Any, codes: Codes) -> tuple[Any, Audio]:
+        raise NotImplementedError
+
+    def encoder(self) -> Any:
+        return np.zeros((ENCODER_AHEAD, 2), np.float32)
+
+    def encode(self, encoder: Any, audio: Audio) -> tuple[Any, Codes]:
+        both = np.concatenate([encoder, audio])
+        number = float(np.unique(both[:FRAME])[0]) * LOUDEST if len(np.unique(both[:FRAME])) == 1 else -99
+        return both[FRAME:], np.full(REDUCED.levels, round(number), np.int32)
+
+
+def taken_in(model: MRT2, heard: dict[int, float], controls: Controls | None = None) -> list[int]:
+    """Return the codes that the model took in over a run, with input in some steps and silence in others."""
+    state = model.init(0)
+    for step in range(STEPS):
+        state, _ = model.step(state, controls or Controls(), tone(heard.get(step, 0.0)))
+    return [code for code, _ in state["past"]]
+
+
+def model(delay: int) -> MRT2:
+    return MRT2(Ledger(delay), lambda prompt: np.zeros(768, np.float32), lambda style: [0] * 4)
+
+
+CHOSEN = [NOTHING, *range(1, STEPS)]
+
+
+@pytest.mark.parametrize("delay", [0, 1, 2])
+def test_unheard_the_past_is_what_was_chosen(delay: int) -> None:
+    assert taken_in(model(delay), {}) == CHOSEN
+
+
+@pytest.mark.parametrize("delay", [0, 1, 2])
+def test_the_mix_is_in_the_past_where_it_sounded(delay: int) -> None:
+    # in step 6 the frame before is sounding over which this is played: of `delay` steps earlier still
+    expected = list(CHOSEN)
+    sounding = 6 - 1 - delay
+    expected[sounding + 1] += 100
+    assert taken_in(model(delay), {6: 100.0}) == expected
+
+
+@pytest.mark.parametrize("delay", [0, 1, 2])
+def test_whoever_goes_on_playing_is_heard_in_every_frame(delay: int) -> None:
+    first = 3 + delay
+    expected = list(CHOSEN)
+    for step in range(first, STEPS - 1):  # the last one's end was not heard yet
+        expected[step - delay] += 100
+    assert taken_in(model(delay), dict.fromkeys(range(first, STEPS), 100.0)) == expected
+
+
+def test_own_sound_and_input_have_gains() -> None:
+    expected = list(CHOSEN)
+    expected[4:6] = [0, 50]  # the encoder looks ahead, so the frame before the input begins is heard with it
+    assert taken_in(model(1), {6: 100.0}, Controls(input_gain=0.5, feedback=0.0)) == expected
+
+
+def test_what_a_frame_was_told_stays_what_it_was_told() -> None:
+    player = Ledger(1)
+    played = MRT2(player, lambda prompt: np.zeros(768, np.float32), lambda style: [0] * 4)
+    state, rows = played.init(0), []
+    for step in range(STEPS):
+        state, _ = played.step(state, Controls(drums=step % 2 == 0), tone(100.0))
+        rows.append(state["told"][-1].tobytes())
+    assert [row for _, row in state["past"]] == rows
+
+
+def test_a_player_that_is_too_far_behind_is_refused() -> None:
+    with pytest.raises(ValueError, match="taken back"):
+        model(3)
