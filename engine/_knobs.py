@@ -26,6 +26,11 @@ def linear(decibels: float, silence: float) -> float:
     return 0.0 if decibels <= silence else float(10.0 ** (decibels / 20.0))
 
 
+def _asked(values: Mapping[str, float], name: str) -> float | None:
+    """Return a value, or None where the knob stands at its least: then nothing is asked for."""
+    return None if values[name] <= PARAMETERS[name].minimum else values[name]
+
+
 @dataclass(frozen=True, eq=False)
 class Setting:
     """All that steers a session at one time.
@@ -134,6 +139,9 @@ class Steering:
             feedback=values["feedback"],
             clock=clock,
             notes=notes,
+            drums=None if values["drums"] < 0 else values["drums"] > 0,
+            energy=_asked(values, "energy"),
+            density=_asked(values, "density"),
         )
 
     def with_volume(self, audio: Audio) -> Audio:

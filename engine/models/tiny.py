@@ -6,9 +6,9 @@ One step, in order:
    frame, as powers of bands; the codec's encoder turns the mix into codes, and these take the place of the codes the
    model chose last. Own bands come straight from the decoder, so both parts of the mix lie on the same frame,
    although the sound of that frame leaves the synthesis only LOOKAHEAD samples later.
-2. The language model chooses the next frame's codes. It runs with and without what leads it (clock, chord, notes) side
-   by side, so that it can be led firmly; guided by the style, without that as well, and unguided the first history
-   stands for the third, until guidance is turned up.
+2. The language model chooses the next frame's codes. It runs with and without what leads it (clock, chord, notes, the
+   sound of others) side by side, so that it can be led firmly; guided by the style, without that as well, and unguided
+   the first history stands for the third, until guidance is turned up.
 3. The codec's decoder makes band magnitudes of them, and the synthesis makes audio, rounded off above -3 dBFS.
 
 A band needs somebody to count. Where no clock is given, the stream counts for itself, at the tempo and in the metre in
@@ -53,6 +53,10 @@ PROGRESSION = (
 SIZES = (1, 2, 3, 4, 8, 16)
 """Numbers of streams for which the networks are compiled, each when it is first needed."""
 
+_CONTROLS = (
+    *("style", "temperature", "top_k", "guidance", "hear", "input_gain", "feedback"),
+    *("clock", "chord", "notes", "drums", "energy", "density"),
+)
 _USUAL = (110.0, 4)
 _SILENCE = np.zeros((spectrum.TOKEN_SAMPLES, 2), np.float32)
 _KNEE, _CEILING = 0.7, 0.98
@@ -119,9 +123,7 @@ class Tiny:
             levels=lm_config.levels,
             codebook=lm_config.codebook,
             style_size=style.STYLE_SIZE,
-            controls=frozenset(
-                {"style", "temperature", "top_k", "guidance", "hear", "input_gain", "feedback", "clock", "chord"}
-            ),
+            controls=frozenset(_CONTROLS),
             hears=True,
         )
 

@@ -3,13 +3,12 @@
 The encoder sees the log band magnitudes of the four frames of a token frame and nothing else, so that any frame can be
 encoded at any time: a linear map, which training starts as the projection on principal components weighted by
 audibility, and a small network beside it. A second network reads the score off the frame: which pitch classes sound,
-which of them low, which drums are struck (SCORE chances). Residual vector quantisation (Zeghidour et al. 2021) turns both
-together into `levels` codes, found by beam search, since the nearest vector of a coarse level need not lead to the
+which of them low, which drums are struck (SCORE chances). Residual vector quantisation (Zeghidour et al. 2021) turns
+both together into `levels` codes, found by beam search, since the nearest vector of a coarse level need not lead to the
 nearest sum. Only the first `score_levels` levels tell the score, so that the first codes of a frame say what is played,
-which a language model can foresee, and the others how it sounds.
-The decoder is a causal network of ConvNeXt-like blocks (Liu et al. 2022) on the sum of the codebook vectors; it makes
-four frames again. Between its residual blocks the path is linear, without norms: training starts it as the inverse
-projection.
+which a language model can foresee, and the others how it sounds. The decoder is a causal network of ConvNeXt-like
+blocks (Liu et al. 2022) on the sum of the codebook vectors; it makes four frames again. Between its residual blocks the
+path is linear, without norms: training starts it as the inverse projection.
 
 Everything is a pure function of (params, state, input), jit-able for any number of token frames; the decoder's state
 holds the last inputs of each convolution, the encoder has none, and splitting a stream over calls changes nothing. All

@@ -66,8 +66,9 @@ SOBER = 0.12
 its logits: chosen soberly, partials hold steadier."""
 
 GRIP = 3.0
-"""Weight of classifier-free guidance by clock, chord and notes. In four clips of 12 s, a chord recogniser found 0.12 of
-the asked triads without it, 0.81 with it; a tracker found the tempo of one, and of all four."""
+"""Weight of classifier-free guidance by clock, chord, notes and what is heard. In four clips of 12 s, a chord
+recogniser found 0.12 of the asked triads without it, 0.81 with it; a tracker found the tempo of one, and of all
+four."""
 
 LOWEST_NOTE, NOTES = 24, 84
 """Notes that the model knows, C1 to B7; others are moved there by octaves."""

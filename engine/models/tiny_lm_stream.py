@@ -170,7 +170,7 @@ def step(
     played
         Int32 (streams, levels): the frame that was last played, mixed with what was heard; NOTHING at the start.
     heard
-        Int32 (streams, levels): what was heard; NOTHING if nothing was.
+        Int32 (rows, levels): what was heard; NOTHING if nothing was, or a row isn't to know.
     cond
         Float32 (rows, CONDITION_SIZE), from :func:`~jackdaw.engine.models.tiny_lm.condition`.
     noise
@@ -190,8 +190,7 @@ def step(
         The next histories, and int32 codes (streams, levels).
     """
     again = 1 + len(guidance)
-    both = jnp.concatenate([played] * again), jnp.concatenate([heard] * again)
-    following, outlook = advance(params, config, rows, *both, cond)
+    following, outlook = advance(params, config, rows, jnp.concatenate([played] * again), heard, cond)
     coarser = jnp.zeros_like(outlook[:, 0])
     codes = []
     for level in range(config.levels):

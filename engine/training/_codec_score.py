@@ -1,10 +1,10 @@
 """The codec's reader of the score: targets from a song's labels, and its training.
 
-The reader (``encoder/score`` of ``tiny_codec``) learns which pitch classes sound in a token frame, which of them low, and
-which drums are struck, from the bands of that frame alone.
+The reader (``encoder/score`` of ``tiny_codec``) learns which pitch classes sound in a token frame, which of them low,
+and which drums are struck, from the bands of that frame alone.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 

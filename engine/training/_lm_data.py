@@ -22,6 +22,7 @@ from jackdaw.engine.models.tiny_lm import (
     CHORD_DIMS,
     CLOCK_DIMS,
     CONDITION_SIZE,
+    LED_DIMS,
     NOTE_DIMS,
     NOTES,
     NOTHING,
@@ -278,10 +279,13 @@ def random_batch(
         style = style + rng.normal(0.0, settings["style_noise"] / np.sqrt(len(style)), len(style)).astype(np.float32)
         if rng.random() >= settings["drop_style"]:
             cond[:, :STYLE_DIMS] = style_features(style / np.linalg.norm(style))
-        nothing = rng.random() < settings["drop_all"]
-        if nothing or rng.random() < settings["drop_clock"]:
+        if rng.random() < settings["drop_led"]:
+            # as the row that guidance leads away from: nothing leads, and what others play is not told apart
+            heard[:] = NOTHING
+            cond[:, STYLE_DIMS : STYLE_DIMS + LED_DIMS] = 0.0
+        if rng.random() < settings["drop_clock"]:
             cond[:, STYLE_DIMS : STYLE_DIMS + CLOCK_DIMS] = 0.0
-        if nothing or rng.random() < settings["drop_chord_heard" if hears else "drop_chord"]:
+        if rng.random() < settings["drop_chord_heard" if hears else "drop_chord"]:
             cond[:, STYLE_DIMS + CLOCK_DIMS : STYLE_DIMS + CLOCK_DIMS + CHORD_DIMS] = 0.0
         rows.append((played, heard, cond, target))
     batch = Batch(*(np.stack(column) for column in zip(*rows, strict=True)))

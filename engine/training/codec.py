@@ -1,11 +1,11 @@
 """Train the codec of `tiny` on a corpus, while the corpus may still grow.
 
 ``jackdaw train codec`` runs it; settings stand in ``tiny.toml``, table ``[codec]``. First the encoder is made by
-principal component analysis, the decoder as its inverse; the reader of the score learns from the labels, and stays as it
-is; codebooks are made by k-means. Then encoder, codebooks and decoder learn together to reproduce log band magnitudes,
-the encoder through the quantiser as if it were not there. (From random weights they learned loudness envelopes only, in
-600 steps.) For the last part of the time encoder and codebooks stand still, and the
-decoder alone goes on. The learning rate falls to zero along a cosine over the minutes given.
+principal component analysis, the decoder as its inverse; the reader of the score learns from the labels, and stays as
+it is; codebooks are made by k-means. Then encoder, codebooks and decoder learn together to reproduce log band
+magnitudes, the encoder through the quantiser as if it were not there. (From random weights they learned loudness
+envelopes only, in 600 steps.) For the last part of the time encoder and codebooks stand still, and the decoder alone
+goes on. The learning rate falls to zero along a cosine over the minutes given.
 
 ``DIR/checkpoint.safetensors`` holds everything (params, optimiser, step, time spent), written every few minutes and at
 Ctrl-C; with ``--resume`` the run goes on from it. ``--export FILE`` writes the params alone, in bfloat16.

@@ -49,7 +49,7 @@ def generate(params, row, frames, seed=7, temperature=1.0, top_k=20, start=0, gu
     rows = [row] * (1 + len(guidance))
     played = np.full((1, CONFIG.levels), NOTHING, np.int32) if played is None else played[None]
     given = {
-        "heard": np.full((1, CONFIG.levels), NOTHING, np.int32),
+        "heard": np.full((len(rows), CONFIG.levels), NOTHING, np.int32),
         "temperature": np.float32([temperature]),
         "top_k": np.int32([top_k]),
     }
