@@ -114,7 +114,7 @@ def train(
     songs = load_songs(corpus, tokens, styles)
     training = [song for song in songs if song.split == "train"]
     valid = [song for song in songs if song.split == "valid" and song.frames >= settings["frames"]][:_VALID_SONGS]
-    checks = {"valid": fixed_batch(valid, settings["frames"], steered=True),
+    checks = {} if not valid else {"valid": fixed_batch(valid, settings["frames"], steered=True),
               "style only": fixed_batch(valid, settings["frames"], steered=False),
               "heard": fixed_batch(valid, settings["frames"], steered=False, hears=True)}  # fmt: skip
     optimiser = _optimiser(settings)

@@ -1,0 +1,118 @@
+"""``jackdaw train`` makes, from a corpus of two songs and in seconds, weights that play, and goes on where it stopped.
+
+The songs are too few and the time too short for music: what is promised here is that every step runs, in this order.
+"""
+
+import importlib.resources
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jackdaw.cli import main
+from jackdaw.engine.models.contract import Chord, Controls
+from jackdaw.engine.training import corpus
+from jackdaw.engine.weights.tensors import read_tree
+from jackdaw.engine.weights.tiny import load_tiny
+
+SETTINGS = """
+[style]
+tower_steps = 3
+batch = 2
+learning_rate = 1e-3
+temperature = 0.1
+excerpt_seconds = 5
+excerpts = 2
+[lm]
+levels = 8
+layers = 1
+width = 64
+heads = 4
+depth_width = 192
+depth_hidden = 64
+window = 16
+batch = 2
+frames = 24
+learning_rate = 1e-3
+warm_up = 1
+weight_decay = 0.05
+clip = 1.0
+dropout = 0.1
+level_weights = [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]
+drop_style = 0.15
+drop_led = 0.2
+drop_clock = 0.1
+drop_chord = 0.1
+accompany = 0.5
+joins_late = 0.3
+drop_chord_heard = 0.5
+give_notes = 0.5
+give_drums = 0.5
+give_energy = 0.5
+give_density = 0.5
+audio_style = 0.5
+style_noise = 0.25
+foreign = 0.3
+coarse = 0.3
+scatter = 0.3
+[codec]
+batch = 2
+token_frames = 8
+patches = 1024
+vectors = 4096
+reader_steps = 4
+enough_seconds = 1.0
+validation_songs = 1
+validation_token_frames = 8
+"""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    (folder / "settings.toml").write_text(SETTINGS)
+    corpus.build_corpus(folder / "corpus", hours=75 / 3600, seed=38)
+    (folder / "style").mkdir()
+    # the text table is distilled from a sentence model, which is not among what tests install
+    weights = importlib.resources.files("jackdaw.engine.models") / "weights"
+    for name in ("tiny_style.safetensors", "tiny_style.vocab.txt"):
+        shutil.copy(str(weights / name), folder / "style" / name)
+    for step, more in (("codec", ["--minutes", "0.02"]), ("style", []), ("lm", ["--minutes", "0.02"])):
+        assert trained(folder, step, *more) == 0
+    return folder
+
+
+def trained(folder: Path, step: str, *more: str) -> int:
+    return main(["train", step, "--run", str(folder), "--settings", str(folder / "settings.toml"), *more])
+
+
+def test_what_was_trained_plays(run: Path, tmp_path: Path) -> None:
+    for part in ("codec", "lm", "style"):
+        shutil.copy(run / part / f"tiny_{part}.safetensors", tmp_path)
+    shutil.copy(run / "style" / "tiny_style.vocab.txt", tmp_path)
+    (tmp_path / "tiny_tempos.json").write_text(json.dumps({"jazz": [120.0, 4]}))
+    tiny = load_tiny(tmp_path)
+    state, audio = tiny.init(1), np.zeros(0)
+    for _ in range(5):
+        state, audio = tiny.step(state, Controls(style=tiny.embed("jazz"), chord=Chord(root=2)), None)
+    assert audio.shape == (1920, 2)
+    assert np.isfinite(audio).all()
+
+
+def spent(folder: Path, step: str) -> tuple[int, float]:
+    """Steps and seconds of a checkpoint."""
+    tree, about = read_tree(folder / step / "checkpoint.safetensors")
+    if step == "lm":
+        return int(about["step"]), float(about["seconds"])
+    return int(tree["step"]), float(tree["spent"])
+
+
+@pytest.mark.parametrize("step", ["codec", "lm"])
+def test_a_stopped_training_goes_on(run: Path, step: str) -> None:
+    steps, seconds = spent(run, step)
+    assert trained(run, step, "--minutes", str(seconds / 60 + 0.02), "--resume") == 0
+    more, longer = spent(run, step)
+    assert more > steps > 0
+    assert longer > seconds
