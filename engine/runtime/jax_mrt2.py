@@ -1,8 +1,8 @@
 """Magenta RealTime 2 by JAX: the exact one, for GPUs and TPUs, and what others are measured by. In float32.
 
-A :class:`~jackdaw.engine.models.mrt2.Player`. Taking a frame in is one compiled call, choosing its codes and decoding
-them another, so that a frame that is taken in again, with what was heard over it, is taken in with the very bits of the
-first time. What steers a frame is traced: no control compiles anything. States are values; none is donated, since
+A :class:`~jackdaw.engine.models.mrt2.Player`. Taking a frame in, choosing its codes and decoding them are a compiled
+call each, so that a frame that is taken in again, with what was heard over it, is taken in by the very arithmetic of
+the first time. What steers a frame is traced: no control compiles anything. States are values; none is donated, since
 whoever has one may go on from it again.
 """
 
@@ -38,23 +38,20 @@ def _taken_in(params: Tree, past: Any, codes: jax.Array, rows: jax.Array, *, con
     return depthformer.advance(params["decoder"], config, past, before, known)
 
 
-def _decoded(params: Tree, decoder: Any, codes: jax.Array) -> Any:
-    return codec.decode_step(params["synthesis"], decoder, codec.dequantise(params["books"], codes[None]))
-
-
-def _played(
+def _chosen(
     params: Tree,
-    decoder: Any,
     outlook: jax.Array,
     noise: jax.Array,
     knobs: tuple[jax.Array, jax.Array, jax.Array],
     guidance: jax.Array | None,
     *,
     config: MRT2Config,
-) -> tuple[jax.Array, Any, jax.Array]:
-    codes = sampler.sample_frame(params["decoder"], config, outlook, noise, *knobs, guidance)
-    decoder, audio = _decoded(params, decoder, codes)
-    return codes, decoder, audio
+) -> jax.Array:
+    return sampler.sample_frame(params, config, outlook, noise, *knobs, guidance)
+
+
+def _decoded(params: Tree, decoder: Any, codes: jax.Array) -> Any:
+    return codec.decode_step(params["synthesis"], decoder, codec.dequantise(params["books"], codes[None]))
 
 
 def _encoded(params: Tree, encoder: Any, audio: jax.Array, *, levels: int) -> tuple[Any, jax.Array]:
@@ -137,7 +134,7 @@ class JaxPlayer:
         self._ears = JaxEars(params, config.levels) if "encoder" in params else None
         self._undecoded = codec.decode_init(self._params["synthesis"])
         self._taken_in = jax.jit(partial(_taken_in, config=config))
-        self._played = jax.jit(partial(_played, config=config))
+        self._chosen = jax.jit(partial(_chosen, config=config))
         self._decoded = jax.jit(_decoded)
 
     def past(self) -> Any:
@@ -170,7 +167,8 @@ class JaxPlayer:
         knobs = np.float32(temperature), np.int32(top_k), self._top_p
         scales = [conditioning.guidance_scale(row, what) for what in self._branches]
         guidance = np.array(scales, np.float32) if scales else None
-        chosen, decoder, audio = self._played(self._params, decoder, outlook, noise, knobs, guidance)
+        chosen = self._chosen(self._params["decoder"], outlook, noise, knobs, guidance)
+        decoder, audio = self._decoded(self._params, decoder, chosen)
         return past, decoder, np.asarray(chosen), np.asarray(audio)
 
     def decoder(self) -> Any:
