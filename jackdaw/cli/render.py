@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
             heard=arguments.input,
             progress=True,
         )
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ModuleNotFoundError) as error:
         raise UserError(str(error)) from error
     print(
         f"wrote {out}: {result.seconds:.1f} s at {result.speed:.1f}x real time (plus {result.start_s:.1f} s to start)"
