@@ -40,9 +40,10 @@ from jackdaw.engine.models.mrt2_config import SIZES, MRT2Config
 from jackdaw.engine.models.mrt2_depthformer import NOTHING
 from jackdaw.engine.models.mrt2_sampler import sampling_noise
 from jackdaw.engine.runtime import cpu
+from jackdaw.engine.runtime.openvino_decoder import Decoder
 from jackdaw.engine.runtime.openvino_graph import PRECISIONS
 from jackdaw.engine.runtime.openvino_lm import LanguageModel
-from jackdaw.engine.runtime.openvino_mrt2 import Decoder, OpenVinoPlayer
+from jackdaw.engine.runtime.openvino_mrt2 import OpenVinoPlayer
 from jackdaw.engine.weights.mrt2_shapes import checkpoint_shapes
 from jackdaw.engine.weights.random_mrt2 import write_random
 
@@ -120,7 +121,7 @@ def speed(path: Path, config: MRT2Config, weights: Any, codec: Any, frames: int,
             return model.choose(*(state or (model.past(), first)), *item, TEMPERATURE, TOP_K)
 
         def decoded(state: Any, codes: Any, stream: Decoder = player.codec) -> Any:
-            stream.start(state or stream.init(), codes)
+            stream.start(stream.enter(state or stream.init(), codes))
             return stream.finish()[0]
 
         def both(state: Any, item: Any, whole: OpenVinoPlayer = player, first: Any = nothing) -> Any:
@@ -185,10 +186,10 @@ def fidelity(path: Path, config: MRT2Config, frames: int, processors: int) -> di
         figures[weights] = {name: round(float(levels.mean()), 5) for name, levels in found.items()}
     sounds = []
     for precision in ("f32", "bf16"):
-        stream = Decoder(params, config.levels, precision=precision, threads=processors)
+        stream = Decoder(params, config.levels, precision=precision, threads=(processors, processors))
         state, sound = stream.init(), []
         for codes in forced:
-            stream.start(state, codes)
+            stream.start(stream.enter(state, codes))
             state, audio = stream.finish()
             sound.append(audio)
         sounds.append(np.concatenate(sound))

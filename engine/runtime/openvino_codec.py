@@ -1,4 +1,7 @@
-"""The decoder of SpectroStream as one OpenVINO graph: a frame's embedding in, its share of the spectrum out.
+"""The decoder of SpectroStream as two OpenVINO graphs: a frame's embedding in, its share of the spectrum out.
+
+The first, the entry, is a sixth of the work, up to where a frame is still one column; so whoever overlaps the codec
+with something shorter can have it done on that side.
 
 Convolutions reach back in time only, so a stream's state is what each of them saw last: the graph reads these pasts as
 inputs and gives the next ones as outputs, frequency before channels as the processor's kernels like it. The last
@@ -21,7 +24,7 @@ from openvino import opset13 as op
 
 from jackdaw.engine.runtime.openvino_graph import Floats, given, linear, weight
 
-__all__ = ["SIDES", "codec_graph"]
+__all__ = ["SIDES", "codec_graphs"]
 
 Tree = Mapping[str, Any]
 
@@ -29,6 +32,8 @@ Frames = list[Any]
 """Spectral frames, oldest first, each a node (sides, channels, 1, bins)."""
 
 SIDES = 2
+
+_CHANNELS_FIRST, _CHANNELS_LAST = [0, 3, 1, 2], [0, 2, 3, 1]
 
 _TILE, _TAPS = 4, 3
 
@@ -111,9 +116,9 @@ class _Builder:
         """Put the last `count` frames of the step before in front."""
         sides, channels, _one, bins = frames[0].output(0).shape
         pasts = [given(f"past_{len(self.pasts) + at}", [sides, 1, bins, channels]) for at in range(count)]
-        seen = [op.transpose(past, np.array([0, 3, 1, 2])) for past in pasts] + frames
+        seen = [op.transpose(past, np.array(_CHANNELS_FIRST)) for past in pasts] + frames
         self.pasts += pasts
-        self.nexts += [op.transpose(frame, np.array([0, 2, 3, 1])) for frame in seen[len(seen) - count :]]
+        self.nexts += [op.transpose(frame, np.array(_CHANNELS_LAST)) for frame in seen[len(seen) - count :]]
         return seen
 
     def convolved(self, frames: Frames, part: Tree) -> Frames:
@@ -183,9 +188,15 @@ class _Builder:
             total = share if total is None else op.add(total, share)
         return _shifted([total], part)[0]
 
+    def model(self, name: str, given_to: Any, made: Any) -> ov.Model:
+        """Return the graph, from one input and the pasts to one output and the next pasts."""
+        results = [op.result(made, name="made")]
+        results += [op.result(node, name=f"next_{index}") for index, node in enumerate(self.nexts)]
+        return ov.Model(results, [given_to, *self.pasts], name)
 
-def codec_graph(decoder: Tree) -> ov.Model:
-    """Build the graph of a frame.
+
+def codec_graphs(decoder: Tree) -> tuple[ov.Model, ov.Model]:
+    """Build the graphs of a frame.
 
     Parameters
     ----------
@@ -194,11 +205,12 @@ def codec_graph(decoder: Tree) -> ov.Model:
 
     Returns
     -------
-    model
-        Inputs: ``embedding`` float32 (1, size), the sum of the frame's rows of the codebooks; then the pasts, float32
-        (sides, 1, bins, channels), zeros at a stream's start. Outputs: ``spectrum`` float32 (SIDES, 2, frames, bins),
-        real and imaginary parts; then the next pasts. The spectrum of frame t is complete with embedding t + 1: a
-        look-ahead of one frame, which is left to the caller.
+    entry, rest
+        Inputs of both: one that is new, and the pasts, float32 (sides, 1, bins, channels), zeros at a stream's start;
+        outputs: what is made, and the next pasts. The entry makes of an embedding, float32 (1, size), the sum of the
+        frame's rows of the codebooks, a column, float32 (1, 1, bins, channels). The rest makes of it the spectrum,
+        float32 (SIDES, 2, frames, bins), real and imaginary parts. The spectrum of frame t is complete with embedding
+        t + 1: a look-ahead of one frame, which is left to the caller.
     """
     build = _Builder()
 
@@ -211,16 +223,19 @@ def codec_graph(decoder: Tree) -> ov.Model:
     x = op.add(projected(embedding, first["conv1x1_first"]), projected(beside, first["shortcut_layer"]["conv1x1_b2"]))
     part = decoder["input_layers_residual_unit"]
     channels = part["conv2d_3x3_a"]["conv"]["kernel"].shape[2]
-    frames = [op.transpose(op.reshape(x, np.array([1, 1, -1, channels]), False), np.array([0, 3, 1, 2]))]
+    frames = [op.transpose(op.reshape(x, np.array([1, 1, -1, channels]), False), np.array(_CHANNELS_FIRST))]
     made = build.convolved(_elu(frames), part["conv2d_3x3_a"])
     made = build.convolved(_elu(made), part["conv2d_3x3"])
-    frames = build.unit([op.add(frames[0], made[0])], decoder["decoder_0"])
+    column = op.transpose(op.add(frames[0], made[0]), np.array(_CHANNELS_LAST))
+    entry = build.model("spectrostream_entry", embedding, column)
+
+    build = _Builder()
+    entered = given("column", list(column.output(0).shape))
+    frames = build.unit([op.transpose(entered, np.array(_CHANNELS_FIRST))], decoder["decoder_0"])
     # the joint unit's channels are both sides, one after the other
     _one, channels, _one, bins = frames[0].output(0).shape
     frames = [op.reshape(frame, np.array([SIDES, channels // SIDES, 1, bins]), False) for frame in frames]
     for index in range(1, sum(name.startswith("decoder_") for name in decoder)):
         frames = build.unit(frames, decoder[f"decoder_{index}"])
     spectrum = build.last(_elu(frames), decoder["output_layer"]["base_conv_last"])
-    results = [op.result(spectrum, name="spectrum")]
-    results += [op.result(node, name=f"next_{index}") for index, node in enumerate(build.nexts)]
-    return ov.Model(results, [embedding, *build.pasts], "spectrostream_decoder")
+    return entry, build.model("spectrostream_rest", entered, spectrum)

@@ -12,9 +12,9 @@ from mrt2_small_sizes import CONFIG, FRAMES, params, played
 from jackdaw.engine.models import mrt2_depthformer as depthformer
 from jackdaw.engine.models.mrt2_conditioning import condition
 from jackdaw.engine.models.mrt2_sampler import sample_frame
+from jackdaw.engine.runtime.openvino_decoder import Decoder
 from jackdaw.engine.runtime.openvino_graph import Precision
 from jackdaw.engine.runtime.openvino_lm import AT_ONCE, LanguageModel
-from jackdaw.engine.runtime.openvino_mrt2 import Decoder
 
 TEMPERATURE, TOP_K = 1.3, 40
 
@@ -151,7 +151,7 @@ def streamed_sound(codes: np.ndarray, precision: Any) -> np.ndarray:
     stream = Decoder(params(), CONFIG.levels, precision=precision)
     state, sound = stream.init(), []
     for frame in codes:
-        stream.start(state, frame)
+        stream.start(stream.enter(state, frame))
         state, audio = stream.finish()
         sound.append(audio)
     return np.concatenate(sound)
