@@ -1,6 +1,5 @@
 """A checkpoint of Magenta RealTime 2 is read whole, by official names, or refused with the name of what is wrong."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import pytest
 from mrt2_models import REDUCED
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
+from weight_files import sparse
 
 from jackdaw.engine.models.mrt2_config import SIZES, SMALL
 from jackdaw.engine.weights import mrt2_shapes
@@ -36,20 +36,6 @@ def changed(good: Path, folder: Path, change: Callable[[Arrays], object]) -> Pat
     change(arrays)
     path = folder / "reduced.safetensors"
     save_file(arrays, path, metadata=TOLD)
-    return path
-
-
-def sparse(path: Path, shapes: mrt2_shapes.Shapes) -> Path:
-    """Write a file of zeros, as long as a real one, that takes no room."""
-    header, at = {}, 0
-    for name, shape in shapes.items():
-        size = 4 * int(np.prod(shape))
-        header[name] = {"dtype": "F32", "shape": list(shape), "data_offsets": [at, at + size]}
-        at += size
-    text = json.dumps(header).encode()
-    with path.open("wb") as file:
-        file.write(len(text).to_bytes(8, "little") + text)
-        file.truncate(8 + len(text) + at)
     return path
 
 
