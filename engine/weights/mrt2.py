@@ -42,6 +42,8 @@ def files(name: str) -> tuple[str, ...]:
 def check_files(name: str, folder: Path) -> None:
     """Check that `folder` has all files of a model, and that they are what their names say.
 
+    A name that is none of the published ones may have any sizes.
+
     Raises
     ------
     FileNotFoundError
@@ -52,8 +54,8 @@ def check_files(name: str, folder: Path) -> None:
     missing = [file for file in files(name) if not (folder / file).is_file()]
     if missing:
         raise FileNotFoundError(f"{folder} has no {', '.join(missing)}")
-    check_checkpoint(folder / _checkpoint(name), SIZES[name])
-    check_encoder(folder / _ENCODER)
+    check_checkpoint(folder / _checkpoint(name), SIZES.get(name))
+    check_encoder(folder / _ENCODER, official=name in SIZES)
     for graph in _GRAPHS:
         path = folder / _STYLES / f"{graph}.tflite"
         with path.open("rb") as file:
@@ -86,8 +88,8 @@ def load_mrt2(name: str, folder: Path) -> "MRT2":
 
     check_files(name, folder)
     styles = load_musiccoca(folder / _STYLES)
-    params, config = read_checkpoint(folder / _checkpoint(name), SIZES[name])
-    params |= read_encoder(folder / _ENCODER)
+    params, config = read_checkpoint(folder / _checkpoint(name), SIZES.get(name))
+    params |= read_encoder(folder / _ENCODER, official=name in SIZES)
     player: Player
     if jax.default_backend() == "cpu" and find_spec("openvino") is not None:
         from jackdaw.engine.runtime.openvino_mrt2 import OpenVinoPlayer
