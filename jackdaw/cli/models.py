@@ -89,7 +89,10 @@ def download(arguments: argparse.Namespace) -> int:
     except (HubError, OSError, ValueError) as error:
         raise UserError(f"{name} is not installed: {error}") from error
     except KeyboardInterrupt as error:
-        raise UserError(f"stopped; `jackdaw models download {name}` goes on from here", code=130) from error
+        more = f"`jackdaw models download {name}` goes on from here"
+        raise UserError(
+            f"stopped; {more if arguments.source is None else 'nothing was installed'}", code=130
+        ) from error
     print(f"{name} is installed in {place}; play it: jackdaw jam --model {name}")
     return 0
 
@@ -108,8 +111,12 @@ def _agreed(console: Console, question: str, *, yes: bool) -> None:
     if not yes:
         if not sys.stdin.isatty():
             raise UserError(f"{question} Nobody is there to answer: say --yes", code=2)
-        if console.input(f"{question} \\[y/N] ").strip().lower() not in {"y", "yes"}:
-            raise UserError("nothing was downloaded")
+        try:
+            answer = console.input(f"{question} \\[y/N] ")
+        except EOFError:
+            answer = ""
+        if answer.strip().lower() not in {"y", "yes"}:
+            raise UserError("nothing was installed")
     if not known:
         installed.accept_licence(mrt2.REPOSITORY)
 

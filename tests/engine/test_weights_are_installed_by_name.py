@@ -5,6 +5,7 @@ The files are stand-ins: noise from a hub on the loopback, or zeros of the offic
 
 import json
 import os
+import pty
 import re
 import shutil
 import signal
@@ -122,6 +123,25 @@ def test_nothing_happens_without_a_yes(fake: FakeHub, capsys: pytest.CaptureFixt
     assert "say --yes" in done.stderr
     assert fake.downloads() == []
     assert not is_installed()
+
+
+@pytest.mark.parametrize(("answer", "code"), [("y\n", 0), ("n\n", 1), ("\n", 1), ("\x04", 1)])
+def test_the_answer_counts(fake: FakeHub, answer: str, code: int) -> None:
+    keyboard, terminal = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "jackdaw", "models", "download", NAME],
+        stdin=terminal,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as child:
+        os.write(keyboard, answer.encode())
+        out, err = child.communicate()
+    os.close(keyboard)
+    os.close(terminal)
+    assert child.returncode == code, err
+    assert ("play it" in out, "nothing was installed" in err) == (code == 0, code == 1)
+    assert bool(fake.downloads()) == is_installed() == installed.is_accepted(mrt2.REPOSITORY) == (code == 0)
 
 
 @pytest.mark.parametrize(("name", "said"), [("tiny", "tiny comes with jackdaw"), ("mrt3", "mrt3 is no model")])
