@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 from mrt2_models import REDUCED, small_mrt2, whole
@@ -124,7 +125,7 @@ def test_what_it_is_told_are_the_codes_of_what_sounded() -> None:
         told.append(played.context(state))
     recording = np.concatenate([np.zeros((FRAME, 2), np.float32), *mixes])
     books = whole()["soundstream"]["quantizer"]["embedding"]
-    codes = codec.quantise(books, codec.encode(whole()["encoder"], recording), REDUCED.levels)
+    codes = codec.quantise(books, jax.jit(codec.encode)(whole()["encoder"], recording), REDUCED.levels)
     first = played.spec.look_ahead // FRAME + 2  # frames that are known from their first sample to their last
     np.testing.assert_array_equal(np.stack(told[first:]), codes[first:-1])
 

@@ -90,14 +90,14 @@ def stepped(step: Any, params: Any, state: Any, given: Any, cuts: list[int]) -> 
     return state, np.concatenate(found)
 
 
-@pytest.mark.parametrize("cuts", [[1] * 6, [2, 4]])
+@pytest.mark.parametrize("cuts", [[1, 1, 1], [1, 2]])
 def test_streams_do_not_depend_on_the_split(cuts: list[int]) -> None:
-    params, audio = network("narrow"), sound(6)
-    whole = stepped(encode_step, params["encoder"], codec.encode_init(params["encoder"]), audio, [6 * codec.FRAME])[1]
+    params, audio = network("narrow"), sound(3)
+    whole = stepped(encode_step, params["encoder"], codec.encode_init(params["encoder"]), audio, [3 * codec.FRAME])[1]
     frames = [cut * codec.FRAME for cut in cuts]
     parts = stepped(encode_step, params["encoder"], codec.encode_init(params["encoder"]), audio, frames)[1]
     assert far(parts, whole) <= CLOSE
-    sounding = stepped(decode_step, params["decoder"], codec.decode_init(params["decoder"]), whole, [6])[1]
+    sounding = stepped(decode_step, params["decoder"], codec.decode_init(params["decoder"]), whole, [3])[1]
     parts = stepped(decode_step, params["decoder"], codec.decode_init(params["decoder"]), whole, cuts)[1]
     assert far(parts, sounding) <= CLOSE
 
