@@ -58,9 +58,9 @@ class Mapped:
             text = file.read(length)
         try:
             header = json.loads(text)
-            about = header.pop("__metadata__", {})
+            about = dict(header.pop("__metadata__", {}))
             self.arrays = {name: self._described(name, entry) for name, entry in header.items()}
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
             raise ValueError(f"{path}: its table of arrays is damaged ({error}): fetch it again") from error
         self.metadata: dict[str, str] = {str(key): str(value) for key, value in about.items()}
         self._start = 8 + length
