@@ -201,7 +201,8 @@ class Host:
     # ---- within --------------------------------------------------------------------------------------------
 
     def _session(self, name: str, model: str, options: Options) -> Session:
-        hear = options.hear or (MODELS[model].hear if model in MODELS else "aligned")
+        plain = model.partition("@")[0]
+        hear = options.hear or (MODELS[plain].hear if plain in MODELS else "aligned")
         try:
             writer = SegmentWriter.open(name, capacity=self._capacity)
         except SegmentBusy as error:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from jackdaw import __version__
 from jackdaw.engine.weights import installed
-from jackdaw.engine.weights.registry import MODELS
+from jackdaw.engine.weights.registry import MODELS, find_model
 
 __all__ = ["fingerprint"]
 
@@ -33,13 +33,13 @@ def fingerprint(model: str) -> str:
     ValueError
         If what is known about fetched weights is damaged.
     """
-    entry = MODELS.get(model)
+    entry = find_model(model) if model.partition("@")[0] in MODELS else None
     files = [] if entry is None else entry.weight_files()
     digest = hashlib.sha256()
     for path in files:
         digest.update(f"{path.name}\n{path.stat().st_size}\n".encode())
         if entry is not None and not entry.bundled:  # gigabytes, of which the checksums are known
-            digest.update((installed.checksum(model, path) or installed.sha256(path)).encode())
+            digest.update((installed.checksum(entry.name, path) or installed.sha256(path)).encode())
         else:
             _feed(digest, path)
     if not files:

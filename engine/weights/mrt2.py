@@ -39,10 +39,10 @@ def files(name: str) -> tuple[str, ...]:
     return (_checkpoint(name), _ENCODER, f"{_STYLES}/{_VOCABULARY}", *graphs)
 
 
-def check_files(name: str, folder: Path) -> None:
+def check_files(name: str, folder: Path, checkpoint: Path | None = None) -> None:
     """Check that `folder` has all files of a model, and that they are what their names say.
 
-    A name that is none of the published ones may have any sizes.
+    A name that is none of the published ones may have any sizes. `checkpoint` takes the place of the one in the folder.
 
     Raises
     ------
@@ -51,10 +51,13 @@ def check_files(name: str, folder: Path) -> None:
     ValueError
         If one is damaged or something else; the text names it.
     """
-    missing = [file for file in files(name) if not (folder / file).is_file()]
+    checkpoint = checkpoint or folder / _checkpoint(name)
+    missing = [file for file in files(name)[1:] if not (folder / file).is_file()]
+    if not checkpoint.is_file():
+        missing.insert(0, _checkpoint(name))
     if missing:
         raise FileNotFoundError(f"{folder} has no {', '.join(missing)}")
-    check_checkpoint(folder / _checkpoint(name), SIZES.get(name))
+    check_checkpoint(checkpoint, SIZES.get(name))
     check_encoder(folder / _ENCODER, official=name in SIZES)
     for graph in _GRAPHS:
         path = folder / _STYLES / f"{graph}.tflite"
@@ -65,8 +68,8 @@ def check_files(name: str, folder: Path) -> None:
         raise ValueError(f"{folder / _STYLES / _VOCABULARY} is empty: fetch it again")
 
 
-def load_mrt2(name: str, folder: Path) -> "MRT2":
-    """Read the files in `folder`, of the official layout, and make the model.
+def load_mrt2(name: str, folder: Path, checkpoint: Path | None = None) -> "MRT2":
+    """Read the files in `folder`, of the official layout, and make the model; `checkpoint` may lie elsewhere.
 
     It plays by OpenVINO where JAX has processors alone and OpenVINO is installed, else by JAX.
 
@@ -86,9 +89,10 @@ def load_mrt2(name: str, folder: Path) -> "MRT2":
     from jackdaw.engine.runtime.jax_mrt2 import JaxEars, JaxPlayer
     from jackdaw.engine.runtime.litert import load_musiccoca
 
-    check_files(name, folder)
+    checkpoint = checkpoint or folder / _checkpoint(name)
+    check_files(name, folder, checkpoint)
     styles = load_musiccoca(folder / _STYLES)
-    params, config = read_checkpoint(folder / _checkpoint(name), SIZES.get(name))
+    params, config = read_checkpoint(checkpoint, SIZES.get(name))
     params |= read_encoder(folder / _ENCODER, official=name in SIZES)
     player: Player
     if jax.default_backend() == "cpu" and find_spec("openvino") is not None:

@@ -1,7 +1,7 @@
 """The list of models, by the names that users give."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from jackdaw.engine.models.contract import Model
 from jackdaw.engine.weights import installed, mrt2
 from jackdaw.engine.weights.tiny import FILES, load_tiny
 
-__all__ = ["DOWNLOADS", "MODELS", "Entry", "load_model"]
+__all__ = ["DOWNLOADS", "MODELS", "Entry", "find_model", "load_model"]
 
 _BUNDLED = Path(str(files("jackdaw.engine.models"))) / "weights"
 
@@ -32,6 +32,8 @@ class Entry:
         Names of the weight files; none for test models.
     bundled
         Whether they come with the package; others are fetched by ``jackdaw models download``.
+    root
+        Folder of the weight files, if it isn't the usual one.
     """
 
     name: str
@@ -40,10 +42,11 @@ class Entry:
     loader: Callable[[], Model]
     weights: tuple[str, ...] = ()
     bundled: bool = True
+    root: Path | None = None
 
     def weight_files(self) -> list[Path]:
         """Return where the weights are expected; empty if none are needed."""
-        folder = _BUNDLED if self.bundled else installed.folder(self.name)
+        folder = self.root or (_BUNDLED if self.bundled else installed.folder(self.name))
         return [folder / name for name in self.weights]
 
     def load(self) -> Model:
@@ -120,8 +123,40 @@ DOWNLOADS = tuple(entry.name for entry in MODELS.values() if not entry.bundled)
 """Names of the models that are fetched."""
 
 
+def find_model(name: str) -> Entry:
+    """Return the model of that name, or of ``NAME@CHECKPOINT``: the same with a checkpoint of the user's own.
+
+    Files that belong to it are those in the official layout round the checkpoint (``../resources``), if there are any,
+    else those that were fetched.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or it has no checkpoint.
+    """
+    plain, at, checkpoint = name.partition("@")
+    if plain not in MODELS:
+        raise ValueError(f"no model named {plain!r}; there are: {', '.join(MODELS)}")
+    entry = MODELS[plain]
+    if not at:
+        return entry
+    if entry.bundled:
+        raise ValueError(f"{plain} takes no checkpoint; those that do are: {', '.join(DOWNLOADS)}")
+    file = Path(checkpoint).expanduser().absolute()
+    root = file.parent.parent
+    if not (root / "resources").is_dir():
+        root = installed.folder(plain)
+    weights = (str(file), *mrt2.files(plain)[1:])
+
+    def load() -> Model:
+        model: Model = mrt2.load_mrt2(plain, root, file)
+        return model
+
+    return replace(entry, loader=load, weights=weights, root=root)
+
+
 def load_model(name: str) -> Model:
-    """Make the model of that name.
+    """Make the model of a name that :func:`find_model` takes.
 
     Raises
     ------
@@ -130,6 +165,4 @@ def load_model(name: str) -> Model:
     FileNotFoundError
         If its weights are missing.
     """
-    if name not in MODELS:
-        raise ValueError(f"no model named {name!r}; there are: {', '.join(MODELS)}")
-    return MODELS[name].load()
+    return find_model(name).load()

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from jackdaw.cli._errors import UserError
-from jackdaw.cli._options import add_model_options, knobs, prompts
+from jackdaw.cli._options import add_model_options, knobs, model_name, prompts
 from jackdaw.engine.render import render_file
 
 __all__ = ["register"]
@@ -31,7 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         result = render_file(
             out,
-            model=arguments.model,
+            model=model_name(arguments),
             prompts=texts,
             audio_prompts=audio,
             seconds=arguments.seconds,

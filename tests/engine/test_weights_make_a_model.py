@@ -1,7 +1,9 @@
 """Files of the official layout make a model that plays, by whichever runtime is there."""
 
 import builtins
+import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,10 @@ import pytest
 from mrt2_models import REDUCED
 from musiccoca_standins import sound, write_standins
 
+from jackdaw.cli import main
 from jackdaw.engine.models.contract import Controls, Model
-from jackdaw.engine.weights import mrt2, mrt2_shapes
+from jackdaw.engine.weights import mrt2, mrt2_shapes, registry
+from jackdaw.engine.weights.fingerprint import fingerprint
 from jackdaw.engine.weights.random_mrt2 import write_random
 
 NAME = REDUCED.name
@@ -69,3 +73,34 @@ def test_a_package_that_is_not_installed_is_named(folder: Path, monkeypatch: pyt
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(ModuleNotFoundError, match=rf"need the package {package}: pip install 'jackdaw-live\[mrt2\]'"):
         mrt2.load_mrt2(NAME, folder)
+
+
+def test_a_checkpoint_of_ones_own_takes_the_place_of_the_published_one(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under the same name, with the files round it; its digest is another."""
+    monkeypatch.setitem(registry.MODELS, NAME, replace(registry.MODELS["mrt2_small"], name=NAME))
+    mine = tmp_path / "checkpoints" / "mine.safetensors"
+    mine.parent.mkdir()
+    shutil.copy(folder / mrt2.files(NAME)[0], mine)
+    shutil.copytree(folder / "resources", tmp_path / "resources")
+    name = f"{NAME}@{mine}"
+    assert np.any(played(registry.load_model(name), Controls()))
+    before = fingerprint(name)
+    with mine.open("r+b") as file:
+        file.seek(-4, 2)
+        file.write(b"\x00\x00\x80\x3f")
+    assert fingerprint(name) != before
+
+
+def test_a_checkpoint_that_is_not_there_or_is_for_no_model_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    none = tmp_path / "none.safetensors"
+    assert main(["render", str(tmp_path / "out.wav"), "--model", "mrt2_small", "--checkpoint", str(none)]) == 2
+    assert str(none) in capsys.readouterr().err
+    none.write_bytes(b"")
+    assert main(["render", str(tmp_path / "out.wav"), "--checkpoint", str(none)]) == 2
+    assert "tiny takes no checkpoint" in capsys.readouterr().err
+    assert main(["render", str(tmp_path / "out.wav"), "--model", "mrt2_small", "--checkpoint", str(none)]) == 1
+    assert "resources/spectrostream" in capsys.readouterr().err
