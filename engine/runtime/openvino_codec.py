@@ -24,7 +24,7 @@ from openvino import opset13 as op
 
 from jackdaw.engine.runtime.openvino_graph import Floats, given, linear, weight
 
-__all__ = ["SIDES", "codec_graphs"]
+__all__ = ["CHANNELS_FIRST", "CHANNELS_LAST", "SIDES", "Builder", "Frames", "apart", "codec_graphs", "elu"]
 
 Tree = Mapping[str, Any]
 
@@ -33,7 +33,8 @@ Frames = list[Any]
 
 SIDES = 2
 
-_CHANNELS_FIRST, _CHANNELS_LAST = [0, 3, 1, 2], [0, 2, 3, 1]
+CHANNELS_FIRST, CHANNELS_LAST = [0, 3, 1, 2], [0, 2, 3, 1]
+"""Orders of axes: from (sides, frames, bins, channels) to what nodes are, and back."""
 
 _TILE, _TAPS = 4, 3
 
@@ -87,17 +88,18 @@ def _from_tile(found: Frames) -> Frames:
     ]
 
 
-def _elu(frames: Frames) -> Frames:
+def elu(frames: Frames) -> Frames:
+    """Bend each frame (Clevert et al. 2016)."""
     return [op.elu(frame, 1.0) for frame in frames]
 
 
-def _apart(x: Any) -> Frames:
+def apart(x: Any) -> Frames:
     """Cut (sides, channels, frames, bins) into frames."""
     count = x.output(0).shape[2]
     if count == 1:
         return [x]
-    cut = op.split(x, np.int64(2), count)
-    return [cut.output(index) for index in range(count)]
+    one, axis = np.array([1]), np.array([2])
+    return [op.slice(x, np.array([index]), np.array([index + 1]), one, axis) for index in range(count)]
 
 
 def _shifted(frames: Frames, part: Tree) -> Frames:
@@ -105,7 +107,7 @@ def _shifted(frames: Frames, part: Tree) -> Frames:
     return [op.add(frame, bias) for frame in frames]
 
 
-class _Builder:
+class Builder:
     """A graph as it grows, with its pasts in order of use."""
 
     def __init__(self) -> None:
@@ -116,25 +118,26 @@ class _Builder:
         """Put the last `count` frames of the step before in front."""
         sides, channels, _one, bins = frames[0].output(0).shape
         pasts = [given(f"past_{len(self.pasts) + at}", [sides, 1, bins, channels]) for at in range(count)]
-        seen = [op.transpose(past, np.array(_CHANNELS_FIRST)) for past in pasts] + frames
+        seen = [op.transpose(past, np.array(CHANNELS_FIRST)) for past in pasts] + frames
         self.pasts += pasts
-        self.nexts += [op.transpose(frame, np.array(_CHANNELS_LAST)) for frame in seen[len(seen) - count :]]
+        self.nexts += [op.transpose(frame, np.array(CHANNELS_LAST)) for frame in seen[len(seen) - count :]]
         return seen
 
-    def convolved(self, frames: Frames, part: Tree) -> Frames:
-        """Convolve: causal in time, 'same' in frequency."""
+    def convolved(self, frames: Frames, part: Tree, along: int = 1, across: int = 1) -> Frames:
+        """Convolve, by steps of so many frames and bins: causal in time, 'same' in frequency."""
         kernel = np.asarray(part["conv"]["kernel"], np.float32)
-        bins = kernel.shape[1]
+        around = max(kernel.shape[1] - across, 0)
 
         def product(x: Any, kernel: Floats) -> Any:
             filters = op.constant(np.ascontiguousarray(kernel.transpose(3, 2, 0, 1)))
-            return op.convolution(x, filters, [1, 1], [0, (bins - 1) // 2], [0, bins // 2], [1, 1])
+            pads = [0, around // 2], [0, around - around // 2]
+            return op.convolution(x, filters, [along, across], *pads, [1, 1])
 
         if len(kernel) == 1:
             return _shifted([product(frame, kernel) for frame in frames], part)
-        if len(kernel) == _TAPS and len(frames) == _TILE:
+        if len(kernel) == _TAPS and len(frames) == _TILE and along == 1:
             return self._by_tile(frames, part, product)
-        return _shifted(_apart(product(op.concat(self.reach_back(frames, len(kernel) - 1), 2), kernel)), part)
+        return _shifted(apart(product(op.concat(self.reach_back(frames, len(kernel) - along), 2), kernel)), part)
 
     def stretched(self, frames: Frames, part: Tree) -> Frames:
         """Convolve and stretch: correlation over the input with zeros between, the newest meeting the last tap."""
@@ -152,7 +155,7 @@ class _Builder:
             return self._by_tile(frames, part, product)
         past = -(-taps // along) - 1
         seen = op.concat(self.reach_back(frames, past), 2)
-        return _shifted(_apart(product(seen, kernel, along, past * along, taps - along)), part)
+        return _shifted(apart(product(seen, kernel, along, past * along, taps - along)), part)
 
     def _by_tile(self, frames: Frames, part: Tree, product: Callable[[Any, Floats], Any]) -> Frames:
         kernels = np.einsum("it,tfco->ifco", _KERNEL, np.asarray(part["conv"]["kernel"], np.float64))
@@ -163,7 +166,7 @@ class _Builder:
     def unit(self, frames: Frames, part: Tree) -> Frames:
         """A unit of the decoder: stretched, then convolved, beside a shortcut that repeats its values."""
         (name,) = (name for name in part if name.startswith("conv2dtranspose"))
-        made = self.convolved(_elu(self.stretched(_elu(frames), part[name])), part["conv2d_3x3"])
+        made = self.convolved(elu(self.stretched(elu(frames), part[name])), part["conv2d_3x3"])
         if "shortcut_layer" in part:
             frames = self.convolved(frames, part["shortcut_layer"]["conv1x1"])
         size = made[0].output(0).shape[2:]
@@ -212,7 +215,7 @@ def codec_graphs(decoder: Tree) -> tuple[ov.Model, ov.Model]:
         float32 (SIDES, 2, frames, bins), real and imaginary parts. The spectrum of frame t is complete with embedding
         t + 1: a look-ahead of one frame, which is left to the caller.
     """
-    build = _Builder()
+    build = Builder()
 
     def projected(x: Any, part: Tree) -> Any:
         return linear(x, weight(part["conv"]["kernel"][0, 0].T, "f32"), part["conv"]["bias"])
@@ -223,19 +226,19 @@ def codec_graphs(decoder: Tree) -> tuple[ov.Model, ov.Model]:
     x = op.add(projected(embedding, first["conv1x1_first"]), projected(beside, first["shortcut_layer"]["conv1x1_b2"]))
     part = decoder["input_layers_residual_unit"]
     channels = part["conv2d_3x3_a"]["conv"]["kernel"].shape[2]
-    frames = [op.transpose(op.reshape(x, np.array([1, 1, -1, channels]), False), np.array(_CHANNELS_FIRST))]
-    made = build.convolved(_elu(frames), part["conv2d_3x3_a"])
-    made = build.convolved(_elu(made), part["conv2d_3x3"])
-    column = op.transpose(op.add(frames[0], made[0]), np.array(_CHANNELS_LAST))
+    frames = [op.transpose(op.reshape(x, np.array([1, 1, -1, channels]), False), np.array(CHANNELS_FIRST))]
+    made = build.convolved(elu(frames), part["conv2d_3x3_a"])
+    made = build.convolved(elu(made), part["conv2d_3x3"])
+    column = op.transpose(op.add(frames[0], made[0]), np.array(CHANNELS_LAST))
     entry = build.model("spectrostream_entry", embedding, column)
 
-    build = _Builder()
+    build = Builder()
     entered = given("column", list(column.output(0).shape))
-    frames = build.unit([op.transpose(entered, np.array(_CHANNELS_FIRST))], decoder["decoder_0"])
+    frames = build.unit([op.transpose(entered, np.array(CHANNELS_FIRST))], decoder["decoder_0"])
     # the joint unit's channels are both sides, one after the other
     _one, channels, _one, bins = frames[0].output(0).shape
     frames = [op.reshape(frame, np.array([SIDES, channels // SIDES, 1, bins]), False) for frame in frames]
     for index in range(1, sum(name.startswith("decoder_") for name in decoder)):
         frames = build.unit(frames, decoder[f"decoder_{index}"])
-    spectrum = build.last(_elu(frames), decoder["output_layer"]["base_conv_last"])
+    spectrum = build.last(elu(frames), decoder["output_layer"]["base_conv_last"])
     return entry, build.model("spectrostream_rest", entered, spectrum)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from jackdaw.engine.models.mrt2_config import MRT2Config
 from jackdaw.engine.runtime.openvino_codec import SIDES
 from jackdaw.engine.runtime.openvino_decoder import Decoder
+from jackdaw.engine.runtime.openvino_encoder import Encoder
 from jackdaw.engine.runtime.openvino_graph import Floats, Precision
 from jackdaw.engine.runtime.openvino_lm import LanguageModel, Past
 
@@ -56,7 +57,7 @@ class OpenVinoPlayer:
     config
         Its sizes.
     ears
-        The codec's encoder; None can't hear.
+        The codec's encoder; None takes that of `params`, ``encoder``, if there is one, else the player can't hear.
     weights
         How the language model's matrices are kept.
     codec
@@ -79,6 +80,8 @@ class OpenVinoPlayer:
         processors: int | None = None,
     ) -> None:
         threads = threads_for(processors or len(os.sched_getaffinity(0)), overlap=overlap)
+        if ears is None and "encoder" in params:
+            ears = Encoder(params, config.levels, threads=threads[0])
         self._ears, self._overlap = ears, overlap
         self.language = LanguageModel(params, config, weights=weights, threads=threads[0])
         self.codec = Decoder(params, config.levels, precision=codec, threads=threads)
