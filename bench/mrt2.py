@@ -37,10 +37,13 @@ from safetensors.numpy import load_file
 
 from jackdaw.engine.models.mrt2_conditioning import channels
 from jackdaw.engine.models.mrt2_config import SIZES, MRT2Config
+from jackdaw.engine.models.mrt2_depthformer import NOTHING
 from jackdaw.engine.models.mrt2_sampler import sampling_noise
 from jackdaw.engine.runtime import cpu
+from jackdaw.engine.runtime.openvino_decoder import Decoder
 from jackdaw.engine.runtime.openvino_graph import PRECISIONS
-from jackdaw.engine.runtime.openvino_mrt2 import CodecStream, LanguageModel, Player
+from jackdaw.engine.runtime.openvino_lm import LanguageModel
+from jackdaw.engine.runtime.openvino_mrt2 import OpenVinoPlayer
 from jackdaw.engine.weights.mrt2_shapes import checkpoint_shapes
 from jackdaw.engine.weights.random_mrt2 import write_random
 
@@ -103,23 +106,26 @@ def speed(path: Path, config: MRT2Config, weights: Any, codec: Any, frames: int,
     figures: dict[str, Any] = {}
     for overlap in (False, True):
         began, before = time.perf_counter(), memory()
-        player = Player(read(path), config, weights=weights, codec=codec, overlap=overlap, processors=processors)
+        player = OpenVinoPlayer(
+            read(path), config, weights=weights, codec=codec, overlap=overlap, processors=processors
+        )
         given = list(told(config, frames))
-        player.step(player.init(), *given[0], TEMPERATURE, TOP_K)
+        nothing = np.full(config.levels, NOTHING, np.int32)
+        player.play(player.past(), player.decoder(), nothing, *given[0], TEMPERATURE, TOP_K)
         name = "overlapped" if overlap else "one after the other"
         if not overlap:
             figures["start_s"] = round(time.perf_counter() - began, 1)
             figures["memory_mb"] = memory() - before
 
-        def chosen(state: Any, item: Any, model: LanguageModel = player.lm) -> Any:
-            return model.step(state or model.init(), *item, TEMPERATURE, TOP_K)
+        def chosen(state: Any, item: Any, model: LanguageModel = player.language, first: Any = nothing) -> Any:
+            return model.choose(*(state or (model.past(), first)), *item, TEMPERATURE, TOP_K)
 
-        def decoded(state: Any, codes: Any, stream: CodecStream = player.codec) -> Any:
-            stream.start(state or stream.init(), codes)
+        def decoded(state: Any, codes: Any, stream: Decoder = player.codec) -> Any:
+            stream.start(stream.enter(state or stream.init(), codes))
             return stream.finish()[0]
 
-        def both(state: Any, item: Any, whole: Player = player) -> Any:
-            return whole.step(state or whole.init(), *item, TEMPERATURE, TOP_K)[0]
+        def both(state: Any, item: Any, whole: OpenVinoPlayer = player, first: Any = nothing) -> Any:
+            return whole.play(*(state or (whole.past(), whole.decoder(), first)), *item, TEMPERATURE, TOP_K)[:3]
 
         codes = np.random.default_rng(0).integers(0, config.codebook, (frames, config.levels))
         label = f"{weights} {codec} {name}"
@@ -157,13 +163,13 @@ def fidelity(path: Path, config: MRT2Config, frames: int, processors: int) -> di
     exact, figures = np.zeros((frames, config.levels, config.codebook), np.float32), {}
     for weights in PRECISIONS:
         model = LanguageModel(params, config, weights=weights, threads=processors)
-        state, logits = model.init(), np.zeros_like(exact)
+        past, codes, logits = model.past(), np.full(config.levels, NOTHING, np.int32), np.zeros_like(exact)
         for frame, item in enumerate(track(given, weights, transient=True)):
-            codes = forced[frame] if weights != "f32" else None
-            state = model.step(state, *item, TEMPERATURE, TOP_K, forced=codes)
+            known = forced[frame] if weights != "f32" else None
+            past, codes = model.choose(past, codes, *item, TEMPERATURE, TOP_K, forced=known)
             logits[frame] = model.logits()
             if weights == "f32":
-                forced.append(state.codes)
+                forced.append(codes)
         del model
         if weights == "f32":
             exact = logits
@@ -180,10 +186,10 @@ def fidelity(path: Path, config: MRT2Config, frames: int, processors: int) -> di
         figures[weights] = {name: round(float(levels.mean()), 5) for name, levels in found.items()}
     sounds = []
     for precision in ("f32", "bf16"):
-        stream = CodecStream(params, config.levels, precision=precision, threads=processors)
+        stream = Decoder(params, config.levels, precision=precision, threads=(processors, processors))
         state, sound = stream.init(), []
         for codes in forced:
-            stream.start(state, codes)
+            stream.start(stream.enter(state, codes))
             state, audio = stream.finish()
             sound.append(audio)
         sounds.append(np.concatenate(sound))

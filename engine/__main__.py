@@ -26,7 +26,7 @@ def _parser(log: Log) -> argparse.ArgumentParser:
 
     parser = Parser(prog="python -m jackdaw.engine", description="An engine with one session.")
     parser.add_argument("--session", default="jam", help="name of the session, and of the engine")
-    parser.add_argument("--model", default="tiny", help="which model plays")
+    parser.add_argument("--model", default="tiny", help="which model plays: NAME or NAME@CHECKPOINT")
     parser.add_argument("--seed", type=int, default=0, help="equal seed, equal music")
     parser.add_argument("--target-ms", type=float, default=200.0, help="least music kept ready, 20..2000")
     parser.add_argument("--hear", choices=["aligned", "newest"], help="how it hears (default: by model)")
@@ -56,12 +56,11 @@ def _play(arguments: argparse.Namespace, log: Log, stop: threading.Event) -> Non
     from jackdaw.engine.prompts import parse_prompt
     from jackdaw.engine.serve import First, serve
     from jackdaw.engine.session import Options
-    from jackdaw.engine.weights.registry import MODELS
+    from jackdaw.engine.weights.registry import find_model
 
     if not 20.0 <= arguments.target_ms <= 2000.0:
         raise ValueError(f"--target-ms {arguments.target_ms:g}: give 20 to 2000")
-    if arguments.model not in MODELS:
-        raise ValueError(f"no model named {arguments.model!r}; there are: {', '.join(MODELS)}")
+    find_model(arguments.model)
     prompts = [parse_prompt(text) for text in arguments.prompt]
     prompts += [parse_prompt(path, audio=True) for path in arguments.audio_prompt]
     options = Options(

@@ -18,15 +18,18 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from jackdaw.dsp import equal_power_ramp
+from jackdaw.dsp import equal_power_ramp, lib
 from jackdaw.engine._errors import HostError
 from jackdaw.engine._knobs import Knobs, Steering
+from jackdaw.engine._mapped import MappedKnobs
+from jackdaw.engine._midi import SYSTEM_RESET
 from jackdaw.engine._notes import Notes
 from jackdaw.engine._pacing import SAFETY, StepTimes
 from jackdaw.engine._recording import Recording
 from jackdaw.engine._report import Report
 from jackdaw.engine._stream import Stream
 from jackdaw.engine._transport import MusicalTime
+from jackdaw.engine.midi_map import MidiMap
 from jackdaw.engine.models.contract import Audio, Clock, Controls, Model
 
 if TYPE_CHECKING:
@@ -56,6 +59,8 @@ class Shared:
         The engine's side of the segment.
     knobs
         The session's.
+    midi_map
+        Which MIDI controller turns which knob.
     hear, floor_s, ceiling_s
         As in the session's options.
     say
@@ -66,6 +71,7 @@ class Shared:
         self,
         writer: "SegmentWriter",
         knobs: Knobs,
+        midi_map: MidiMap,
         *,
         hear: str,
         floor_s: float,
@@ -78,7 +84,8 @@ class Shared:
         self.floor_s = floor_s
         self.ceiling_s = ceiling_s
         self.say = say
-        self.notes = Notes()
+        self.mapped = MappedKnobs(knobs, midi_map)
+        self.notes = Notes(self.mapped.control)
         self.time = MusicalTime(writer)
         self.times = StepTimes()
         self.report = Report(writer, self.times)
@@ -258,11 +265,23 @@ class Player:
         assert stream is not None
         self._waited = min(max(0.0, time.monotonic() - self._free_since), stream.lateness)
         heard = stream.hear()
-        shared.notes.queue(self._writer.read_midi())
-        held = shared.notes.step(self._writer.in_read)
-        known = self.model.spec.controls
-        clock = self._clock(stream) if "clock" in known else None
-        return self.state, self._steering.controls(clock, held if held and "notes" in known else None), heard
+        self._queue_midi()
+        spec = self.model.spec
+        played = shared.notes.step(self._writer.in_read, spec.step_seconds)
+        clock = self._clock(stream) if "clock" in spec.controls else None
+        controls = self._steering.controls(clock, played.notes if played.notes and "notes" in spec.controls else None)
+        if played.chord is not None and "chord" in spec.controls and shared.knobs.now.values["chords"] >= 0.5:
+            controls = controls.with_(chord=played.chord)
+        if played.drums and "drums" in spec.controls:
+            controls = controls.with_(drums=True)
+        return self.state, controls, heard
+
+    def _queue_midi(self) -> None:
+        events = self._writer.read_midi()
+        self._shared.notes.queue(events)
+        if len(events) == lib.JD_MIDI_CAPACITY:  # the ring was full: a note-off may be among what did not fit
+            self._shared.notes.queue([(events[-1][0], SYSTEM_RESET)])
+            self._shared.say("too many MIDI messages at once: all notes off")
 
     def _clock(self, stream: Stream) -> Clock | None:
         """Return the musical time at which the next step will be heard.

@@ -22,6 +22,7 @@ from jackdaw.engine._errors import HostError
 from jackdaw.engine._models import Models
 from jackdaw.engine._player import Player
 from jackdaw.engine.device import Device
+from jackdaw.engine.midi_map import MidiMap
 from jackdaw.engine.models.contract import Model
 from jackdaw.engine.session import Options, Session
 from jackdaw.engine.weights.registry import MODELS, load_model
@@ -54,13 +55,21 @@ class Host:
         Where events go.
     load
         Makes a model of a name.
+    midi_map
+        Which MIDI controller turns which parameter, in all sessions; None = none does.
     capacity
         Frames in each ring of a segment: a power of two.
     """
 
     def __init__(
-        self, log: Log | None = None, load: Callable[[str], Model] = load_model, *, capacity: int = 262144
+        self,
+        log: Log | None = None,
+        load: Callable[[str], Model] = load_model,
+        *,
+        midi_map: MidiMap | None = None,
+        capacity: int = 262144,
     ) -> None:
+        self.midi_map = midi_map or MidiMap()
         self._log = log
         self._capacity = capacity
         self._models = Models(load)
@@ -192,7 +201,8 @@ class Host:
     # ---- within --------------------------------------------------------------------------------------------
 
     def _session(self, name: str, model: str, options: Options) -> Session:
-        hear = options.hear or (MODELS[model].hear if model in MODELS else "aligned")
+        plain = model.partition("@")[0]
+        hear = options.hear or (MODELS[plain].hear if plain in MODELS else "aligned")
         try:
             writer = SegmentWriter.open(name, capacity=self._capacity)
         except SegmentBusy as error:
@@ -200,7 +210,7 @@ class Host:
         except SegmentError as error:
             raise HostError(str(error), "failed") from error
         try:
-            return Session(name, model, writer, options, hear=hear, log=self._log)
+            return Session(name, model, writer, options, hear=hear, midi_map=self.midi_map, log=self._log)
         except BaseException:
             writer.close()
             raise

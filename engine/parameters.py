@@ -119,6 +119,15 @@ PARAMETERS: dict[str, Parameter] = {
             unit="dB",
             help="output level; -60 is silence",
         ),
+        Parameter(
+            name="chords",
+            minimum=0,
+            maximum=1,
+            default=1,
+            taper="toggle",
+            integer=True,
+            help="chords played on the keyboard lead",
+        ),
         *(
             Parameter(
                 name=f"weight_{number}",

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jackdaw.engine.host import Host
+from jackdaw.engine.midi_map import MidiMap, map_path
 from jackdaw.engine.protocol.server import ControlServer
 from jackdaw.engine.session import Options
 from jackdaw.log import Log
@@ -81,10 +82,10 @@ def serve(
     RuntimeError
         If the first session fails, or the engine breaks down.
     ValueError
-        If the first session's model or options are none.
+        If the first session's model or options are none, or the map of MIDI controllers is not one.
     """
     sys.setswitchinterval(_SWITCH_S)
-    host = Host(log=log)
+    host = Host(log=log, midi_map=MidiMap(map_path()))
     try:
         server = ControlServer(host, engine, on_stop=stop.set, log=log, listen=listen, keys=keys)
         try:

@@ -8,7 +8,7 @@ thread.
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from jackdaw.engine._errors import HostError
 from jackdaw.engine._knobs import Knobs
 from jackdaw.engine._player import Player, Shared
 from jackdaw.engine._recording import Recording
+from jackdaw.engine.midi_map import MidiMap
 from jackdaw.engine.models.contract import Model, StreamSpec
 from jackdaw.engine.parameters import MAX_PROMPTS
 from jackdaw.engine.prompts import Embedder, Prompt, scaled, style_of
@@ -85,6 +86,8 @@ class Session:
         How to play.
     hear
         What ``options.hear`` comes to.
+    midi_map
+        Which MIDI controller turns which parameter; None = none does.
     log
         Where events go.
     """
@@ -97,6 +100,7 @@ class Session:
         options: Options,
         *,
         hear: str,
+        midi_map: MidiMap | None = None,
         log: Log | None = None,
     ) -> None:
         self.name = name
@@ -111,6 +115,7 @@ class Session:
         self._shared = Shared(
             writer,
             Knobs(options.parameters),
+            midi_map or MidiMap(),
             hear=hear,
             floor_s=options.floor_s,
             ceiling_s=options.ceiling_s,
@@ -157,7 +162,7 @@ class Session:
     @property
     def revision(self) -> int:
         """How often the session was changed, by anyone."""
-        return self._revision
+        return self._revision + self._shared.mapped.turns
 
     @property
     def prompts(self) -> list[Prompt]:
@@ -193,11 +198,13 @@ class Session:
                 "model": self.model_name,
                 "phase": self.phase,
                 "error": self.error_text,
-                "revision": self._revision,
+                "revision": self.revision,
                 **told,
                 "parameters": self.values(),
                 "prompts": [{"name": prompt.name, "weight": prompt.weight} for prompt in self.prompts],
                 "notes": sorted(shared.notes.held),
+                "chord": None if (chord := shared.notes.chord) is None else asdict(chord),
+                "controller": shared.mapped.status(),
                 "transport": shared.time.status(told["rate"]),
                 "recording": None if recording is None else recording.status(),
                 "hear": self._hear,
@@ -269,7 +276,7 @@ class Session:
         return result
 
     def play_notes(self, messages: Iterable[bytes]) -> frozenset[int]:
-        """Play MIDI messages; return the notes that are held then."""
+        """Play MIDI channel messages; return the notes that sound then."""
         held = self._shared.notes.play(messages)
         self._changed()
         return held

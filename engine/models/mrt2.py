@@ -93,7 +93,7 @@ class Player(Protocol):
         """Decode a frame, apart from playing."""
 
     def encoder(self) -> Any:
-        """Return the past of an encoder that has heard nothing."""
+        """Return the past of an encoder that has heard nothing; None if the player can't hear."""
 
     def encode(self, encoder: Any, audio: Audio) -> tuple[Any, Codes]:
         """Return the codes of the FRAME samples that end ENCODER_AHEAD before the end of `audio`, (FRAME, 2)."""
@@ -146,7 +146,7 @@ class MRT2:
             controls=frozenset(
                 {"style", "temperature", "top_k", "guidance", "hear", "input_gain", "feedback", "notes", "drums"}
             ),
-            hears=True,
+            hears=player.encoder() is not None,
         )
 
     @property
@@ -232,7 +232,7 @@ class MRT2:
         before = np.array(chosen[-1])
         if heard is not None and heard.shape != _SILENCE.shape:
             raise ValueError(f"heard has shape {heard.shape}: one step is {_SILENCE.shape}")
-        if heard is None or not controls.hear:
+        if heard is None or not controls.hear or not self._spec.hears:
             return {"encoder": player.encoder(), "mix": _SILENCE, "loud": np.bool_(False), "context": before}, past
         gained = np.float32(controls.input_gain) * heard
         loud = float(np.sqrt(np.mean(np.square(gained, dtype=np.float64)))) > 10.0 ** (GATE_DB / 20.0)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from jackdaw.engine.models.mrt2_config import CHANNELS, NOTES, RESERVED, MRT2Config
 
-__all__ = ["GUIDANCE", "MASKED", "channels", "condition", "guidance_token", "layer_norm", "masked"]
+__all__ = ["GUIDANCE", "MASKED", "channels", "condition", "guidance_scale", "guidance_token", "layer_norm", "masked"]
 
 MASKED = -1
 """Value of a channel that is not given."""
@@ -29,7 +29,7 @@ GUIDANCE = (-1.0, 7.0)
 _OFFSET = RESERVED + 1
 """Values are fed with this added; guidance too, although its tables have no row for a token left out."""
 
-_FINE, _COARSE = 0.2, 1.0
+_STEPS = {"style": 0.2, "notes": 0.2, "drums": 1.0}
 _OFF, _SUSTAINED, _BEGINS, _ON = range(4)
 
 
@@ -122,7 +122,7 @@ def channels(
     held = None if notes is None else sorted(notes)
     if held and not 0 <= held[0] <= held[-1] < NOTES:
         raise ValueError(f"notes {held}: pitches are 0 to {NOTES - 1}")
-    followed = [guidance_token(scale, step) for scale, step in zip(guidance, (_FINE, _FINE, _COARSE), strict=True)]
+    followed = [guidance_token(scale, step) for scale, step in zip(guidance, _STEPS.values(), strict=True)]
     drummed = MASKED if drums is None else int(drums)
     roll = _pitches(held, sorted(set(begun).intersection(held or ())), unmask, onsets)
     return np.concatenate([tokens, roll, np.array([drummed, *followed], np.int32)]) + np.int32(_OFFSET)
@@ -143,6 +143,12 @@ def masked(config: MRT2Config, row: NDArray[np.int32], what: str) -> NDArray[np.
     without = row.copy()
     without[places[what]] = MASKED + _OFFSET
     return without
+
+
+def guidance_scale(row: NDArray[np.int32], what: str) -> float:
+    """Return the scale that a row tells of the guidance of ``style``, ``notes`` or ``drums``."""
+    channel = tuple(_STEPS).index(what) - len(_STEPS)
+    return GUIDANCE[0] + _STEPS[what] * (int(row[channel]) - _OFFSET)
 
 
 def layer_norm(params: Mapping[str, Any], x: jax.Array) -> jax.Array:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from jackdaw.engine.controllers import Controller
 from jackdaw.engine.prompts import MAX_PROMPTS, Prompt
 
 __all__ = ["MAX_NOTES", "MAX_STATE", "BadFieldError", "shown"]
@@ -164,6 +165,16 @@ def messages(value: object) -> list[bytes]:
         ):
             raise BadFieldError(f"has {shown(message)}; give whole channel messages as bin, e.g. 90 3c 64 (hex)")
     return value
+
+
+def controller(value: object) -> Controller | None:
+    """Check a MIDI controller, or nil, which stands for none."""
+    if value is None:
+        return None
+    try:
+        return Controller.of_table(value)
+    except ValueError as error:
+        raise BadFieldError(f"is {shown(value)}; {error}") from None
 
 
 def prompts(value: object) -> list[Prompt]:

@@ -111,6 +111,9 @@ OPERATIONS: dict[str, Operation] = {
     ),
     "record": Operation(takes={"path": fields.recording}, changes=True, slow=True),
     "status": Operation(),
+    "controllers": Operation(
+        takes={"parameter": fields.text, "controller": fields.controller}, session=False, slow=True
+    ),
     "stop": Operation(session=False),
 }
 

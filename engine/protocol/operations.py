@@ -256,6 +256,15 @@ class Operations:
         path = self._session(request).record(request.fields.get("path"))
         return {"path": None if path is None else str(path)}
 
+    def _controllers(self, request: Request, _caller: Caller) -> dict[str, Any]:
+        midi_map, given = self._host.midi_map, request.fields
+        if len(given) == 1:
+            raise ControlError("'parameter' and 'controller' come together: nil is no controller", "bad value")
+        if given:
+            midi_map.bind(given["parameter"], given["controller"])
+        table = {name: controller.table() for name, controller in midi_map.now.items()}
+        return {"controllers": table, "path": None if midi_map.path is None else str(midi_map.path)}
+
     def _status(self, request: Request, _caller: Caller) -> dict[str, Any]:
         return {"status": self._session(request).status()}
 

@@ -4,6 +4,7 @@
 products of a matrix and a few vectors: more threads make it no faster, and the other cores belong to the audio server.
 """
 
+import ctypes
 import hashlib
 import mmap
 import os
@@ -17,6 +18,9 @@ __all__ = ["cache_folder", "configure", "settled"]
 
 _LARGE_PAGE = 2 << 20
 _ALIGNMENT = 64
+_TRIM, _MMAP = -1, -3
+"""mallopt(3): what lies free at the top before it is given back, and the least size that is mapped by itself."""
+_KEPT, _MAPPED = 256 << 20, 32 << 20
 
 
 def cache_folder() -> Path:
@@ -28,10 +32,18 @@ def cache_folder() -> Path:
 
 
 def configure() -> None:
-    """Set up JAX for live playing; flags of the user's own (``XLA_FLAGS``) win."""
+    """Set up JAX for live playing; flags of the user's own (``XLA_FLAGS``) win.
+
+    Memory that a step frees is kept for the next one: what goes back to the system comes again page by page, and the
+    megabytes of a step's new state then cost more than all its sums.
+    """
     flags = os.environ.get("XLA_FLAGS", "")
     if "xla_cpu_multi_thread_eigen" not in flags:
         os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_multi_thread_eigen=false".strip()
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc's alone
+    if mallopt is not None:
+        mallopt(_TRIM, _KEPT)
+        mallopt(_MMAP, _MAPPED)
     import jax
 
     folder = cache_folder()

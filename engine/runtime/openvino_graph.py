@@ -1,10 +1,11 @@
-"""Parts that the OpenVINO graphs of several models are made of: compressed weights, norms, attention over a ring.
+"""Parts that the OpenVINO graphs of several models are made of: compressed weights, norms, heads, feed-forward.
 
 A graph is made once, from NumPy weights, and reads them for ever after; nothing here holds a stream's state. Values
 are float32 whatever the weights are kept as: a compressed weight is a constant, a conversion and a scale in the graph,
 which the processor plugin runs as one product that widens the weights on its way.
 """
 
+from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -15,14 +16,17 @@ from openvino import opset13 as op
 
 __all__ = [
     "PRECISIONS",
+    "FeedForward",
     "Floats",
     "Precision",
-    "attend",
     "given",
     "layer_norm",
     "linear",
+    "out_kernel",
+    "request",
     "rms_norm",
     "split_heads",
+    "summed",
     "weight",
 ]
 
@@ -119,38 +123,62 @@ def layer_norm(x: Any, scale: Floats, bias: Floats) -> Any:
 
 
 def split_heads(x: Any, parts: int, heads: int, size: int) -> list[Any]:
-    """Cut (1, parts * heads * size) into `parts` nodes of (heads, 1, size)."""
-    apart = op.reshape(x, np.array([parts, heads, 1, size]), False)
+    """Cut (frames, parts * heads * size) into `parts` nodes of (heads, frames, size)."""
+    frames = x.output(0).shape[0]
+    if frames > 1:
+        apart = op.transpose(op.reshape(x, np.array([frames, parts, heads, size]), False), np.array([1, 2, 0, 3]))
+    else:
+        apart = op.reshape(x, np.array([parts, heads, 1, size]), False)
     if parts == 1:
         return [op.squeeze(apart, np.array([0]))]
     cut = op.split(apart, np.int64(0), parts)
     return [op.squeeze(cut.output(part), np.array([0])) for part in range(parts)]
 
 
-def attend(query: Any, keys: Any, values: Any, mask: Any, key: Any, value: Any) -> Any:
-    """Attend to what a ring holds and to the present, which is not in the ring yet.
+def summed(x: Any, axis: int) -> Any:
+    """Sum over an axis, which goes."""
+    return op.reduce_sum(x, op.constant(np.array([axis], np.int64)), keep_dims=False)
 
-    Positions aren't encoded, so that the order of the ring's slots is of no account. Keys and values of the ring are
-    read where they lie; nothing of it is copied.
+
+def out_kernel(attention: Mapping[str, Any]) -> Floats:
+    """Return the kernel of an attention's output projection, (outputs, inputs)."""
+    kernel = np.asarray(attention["output_projection"]["kernel"], np.float32)
+    return kernel.reshape(len(kernel), -1)
+
+
+class FeedForward:
+    """The last part of a block, norms and residual included: its weights once, for as many calls as there are."""
+
+    def __init__(self, part: Mapping[str, Any], precision: Precision) -> None:
+        self._part = part
+        self._wide = weight(part["ffn_layer1"]["kernel"].T, precision)
+        self._narrow = weight(part["ffn_layer2"]["kernel"].T, precision)
+
+    def __call__(self, x: Any) -> Any:
+        """Return (frames, width) for the like."""
+        part = self._part
+        y = linear(rms_norm(x, part["pre_norm"]["scale"]), self._wide, part["ffn_layer1"]["bias"])
+        y = linear(op.gelu(y, "tanh"), self._narrow, part["ffn_layer2"]["bias"])
+        return op.add(x, rms_norm(y, part["post_norm"]["scale"]))
+
+
+def request(model: ov.Model, threads: int, precision: Literal["f32", "bf16"] = "f32") -> ov.InferRequest:
+    """Compile a graph for the processor, as a live player needs it; return what runs it.
 
     Parameters
     ----------
-    query, key, value
-        (heads, 1, size), of the present; the query is scaled.
-    keys, values
-        (heads, slots, size).
-    mask
-        (1, 1, slots): 0, or a large negative number for a slot that is empty.
-
-    Returns
-    -------
-    node
-        (1, heads * size).
+    model
+        The graph; its constants are packed for the processor and can go.
+    threads
+        1 or more.
+    precision
+        In which convolutions and products are computed.
     """
-    heads, slots, size = keys.output(0).shape
-    before = op.add(op.matmul(query, keys, False, True), mask)
-    now = op.reduce_sum(op.multiply(query, key), op.constant(np.array([-1], np.int64)), keep_dims=True)
-    share = op.softmax(op.concat([before, now], 2), 2)
-    cut = op.variadic_split(share, np.int64(2), np.array([slots, 1]))
-    found = op.add(op.matmul(cut.output(0), values, False, False), op.multiply(cut.output(1), value))
-    return op.reshape(found, np.array([1, heads * size]), False)
+    settings = {
+        "INFERENCE_PRECISION_HINT": precision,
+        "INFERENCE_NUM_THREADS": threads,
+        "NUM_STREAMS": 1,
+        "ENABLE_CPU_PINNING": False,  # the audio server's threads choose their processors first
+        "DYNAMIC_QUANTIZATION_GROUP_SIZE": GROUP,  # int4 only: what its weights meet is taken as int8
+    }
+    return ov.Core().compile_model(model, "CPU", settings).create_infer_request()

@@ -4,7 +4,8 @@ import hashlib
 from pathlib import Path
 
 from jackdaw import __version__
-from jackdaw.engine.weights.registry import MODELS
+from jackdaw.engine.weights import installed
+from jackdaw.engine.weights.registry import MODELS, find_model
 
 __all__ = ["fingerprint"]
 
@@ -12,7 +13,6 @@ _BLOCK = 1 << 20
 
 
 def _feed(digest: "hashlib._Hash", path: Path) -> None:
-    digest.update(f"{path.name}\n{path.stat().st_size}\n".encode())
     with path.open("rb") as file:
         while block := file.read(_BLOCK):
             digest.update(block)
@@ -30,12 +30,18 @@ def fingerprint(model: str) -> str:
     ------
     OSError
         If a weight file cannot be read.
+    ValueError
+        If what is known about fetched weights is damaged.
     """
-    entry = MODELS.get(model)
+    entry = find_model(model) if model.partition("@")[0] in MODELS else None
     files = [] if entry is None else entry.weight_files()
     digest = hashlib.sha256()
     for path in files:
-        _feed(digest, path)
+        digest.update(f"{path.name}\n{path.stat().st_size}\n".encode())
+        if entry is not None and not entry.bundled:  # gigabytes, of which the checksums are known
+            digest.update((installed.checksum(entry.name, path) or installed.sha256(path)).encode())
+        else:
+            _feed(digest, path)
     if not files:
         digest.update(f"{model} {__version__}".encode())
     return digest.hexdigest()[:16]

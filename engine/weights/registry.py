@@ -1,14 +1,15 @@
 """The list of models, by the names that users give."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 
 from jackdaw.engine.models.contract import Model
+from jackdaw.engine.weights import installed, mrt2
 from jackdaw.engine.weights.tiny import FILES, load_tiny
 
-__all__ = ["MODELS", "Entry", "load_model"]
+__all__ = ["DOWNLOADS", "MODELS", "Entry", "find_model", "load_model"]
 
 _BUNDLED = Path(str(files("jackdaw.engine.models"))) / "weights"
 
@@ -28,7 +29,11 @@ class Entry:
     loader
         Makes the model; reads the weights.
     weights
-        Names of the bundled weight files; none for test models.
+        Names of the weight files; none for test models.
+    bundled
+        Whether they come with the package; others are fetched by ``jackdaw models download``.
+    root
+        Folder of the weight files, if it isn't the usual one.
     """
 
     name: str
@@ -36,10 +41,13 @@ class Entry:
     hear: str
     loader: Callable[[], Model]
     weights: tuple[str, ...] = ()
+    bundled: bool = True
+    root: Path | None = None
 
     def weight_files(self) -> list[Path]:
         """Return where the weights are expected; empty if none are needed."""
-        return [_BUNDLED / name for name in self.weights]
+        folder = self.root or (_BUNDLED if self.bundled else installed.folder(self.name))
+        return [folder / name for name in self.weights]
 
     def load(self) -> Model:
         """Make the model.
@@ -50,12 +58,15 @@ class Entry:
             If weights are missing; the text says which and what to do.
         ValueError
             If a weight file is damaged.
+        ModuleNotFoundError
+            If it needs an optional package that isn't installed.
         """
         for path in self.weight_files():
             if not path.is_file():
+                remedy = "install jackdaw again" if self.bundled else f"run `jackdaw models download {self.name}`"
                 raise FileNotFoundError(
-                    f"weights of {self.name} are missing: {path} is not there; install jackdaw again, or run "
-                    f"`jackdaw models` to see which models can play"
+                    f"weights of {self.name} are missing: {path} is not there; {remedy}, or run `jackdaw models` to "
+                    f"see which models can play"
                 )
         return self.loader()
 
@@ -74,6 +85,21 @@ def _tiny() -> Model:
     return model
 
 
+def _mrt2(name: str, size: str) -> Entry:
+    def load() -> Model:
+        model: Model = mrt2.load_mrt2(name, installed.folder(name))
+        return model
+
+    return Entry(
+        name=name,
+        description=f"Magenta RealTime 2 ({size} parameters): hears you, plays styles from words or audio, and notes",
+        hear="newest",
+        loader=load,
+        weights=mrt2.files(name),
+        bundled=False,
+    )
+
+
 MODELS: dict[str, Entry] = {
     entry.name: entry
     for entry in (
@@ -84,6 +110,8 @@ MODELS: dict[str, Entry] = {
             loader=_tiny,
             weights=FILES,
         ),
+        _mrt2("mrt2_small", "230 million"),
+        _mrt2("mrt2_base", "2.4 thousand million"),
         Entry(name="beep", description="test: beeps, and echoes what it hears", hear="aligned", loader=_beep("beep")),
         Entry(name="beep-echo", description="test: the echo alone", hear="aligned", loader=_beep("beep-echo")),
         Entry(name="beep-ramp", description="test: a sample-exact ramp", hear="aligned", loader=_beep("beep-ramp")),
@@ -91,8 +119,44 @@ MODELS: dict[str, Entry] = {
 }
 
 
+DOWNLOADS = tuple(entry.name for entry in MODELS.values() if not entry.bundled)
+"""Names of the models that are fetched."""
+
+
+def find_model(name: str) -> Entry:
+    """Return the model of that name, or of ``NAME@CHECKPOINT``: the same with a checkpoint of the user's own.
+
+    Files that belong to it are those in the official layout round the checkpoint (``../resources``), if there are any,
+    else those that were fetched.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or it has no checkpoint.
+    """
+    plain, at, checkpoint = name.partition("@")
+    if plain not in MODELS:
+        raise ValueError(f"no model named {plain!r}; there are: {', '.join(MODELS)}")
+    entry = MODELS[plain]
+    if not at:
+        return entry
+    if entry.bundled:
+        raise ValueError(f"{plain} takes no checkpoint; those that do are: {', '.join(DOWNLOADS)}")
+    file = Path(checkpoint).expanduser().absolute()
+    root = file.parent.parent
+    if not (root / "resources").is_dir():
+        root = installed.folder(plain)
+    weights = (str(file), *mrt2.files(plain)[1:])
+
+    def load() -> Model:
+        model: Model = mrt2.load_mrt2(plain, root, file)
+        return model
+
+    return replace(entry, loader=load, weights=weights, root=root)
+
+
 def load_model(name: str) -> Model:
-    """Make the model of that name.
+    """Make the model of a name that :func:`find_model` takes.
 
     Raises
     ------
@@ -101,6 +165,4 @@ def load_model(name: str) -> Model:
     FileNotFoundError
         If its weights are missing.
     """
-    if name not in MODELS:
-        raise ValueError(f"no model named {name!r}; there are: {', '.join(MODELS)}")
-    return MODELS[name].load()
+    return find_model(name).load()

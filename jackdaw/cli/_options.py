@@ -5,8 +5,9 @@ from pathlib import Path
 
 from jackdaw.cli._errors import UserError
 from jackdaw.engine.parameters import PARAMETERS, check_value
+from jackdaw.engine.weights.registry import find_model
 
-__all__ = ["add_model_options", "knobs", "prompts"]
+__all__ = ["add_model_options", "knobs", "model_name", "prompts"]
 
 Prompt = tuple[str, float]
 
@@ -15,6 +16,9 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Add ``--model``, ``--prompt``, ``--audio-prompt``, ``--seed`` and the knobs."""
     parser.add_argument(
         "--model", default="tiny", help="which model plays; `jackdaw models` lists them (default: tiny)"
+    )
+    parser.add_argument(
+        "--checkpoint", metavar="FILE", help="another checkpoint for the model, such as one that was trained on"
     )
     parser.add_argument(
         "--prompt",
@@ -37,6 +41,27 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
             metavar=f"{parameter.minimum:g}..{parameter.maximum:g}",
             help=f"{parameter.help} (default: {parameter.default:g}{unit})",
         )
+
+
+def model_name(arguments: argparse.Namespace) -> str:
+    """Return the name of the model, with the checkpoint if one was given.
+
+    Raises
+    ------
+    UserError
+        If the model takes none, or it is not there.
+    """
+    if arguments.checkpoint is None:
+        return str(arguments.model)
+    file = Path(arguments.checkpoint).absolute()
+    if not file.is_file():
+        raise UserError(f"--checkpoint {file}: there is no such file", code=2)
+    name = f"{arguments.model}@{file}"
+    try:
+        find_model(name)
+    except ValueError as error:
+        raise UserError(str(error), code=2) from error
+    return name
 
 
 def knobs(arguments: argparse.Namespace) -> dict[str, float]:

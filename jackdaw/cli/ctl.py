@@ -12,7 +12,7 @@ from typing import Any
 
 from jackdaw.cli import _ctl_output as output
 from jackdaw.cli._errors import UserError
-from jackdaw.engine.protocol.address import running_engines
+from jackdaw.cli._which import add_which_options, engine_client, only_session
 from jackdaw.engine.protocol.client import ControlClient
 from jackdaw.engine.protocol.messages import ControlError
 
@@ -20,7 +20,6 @@ __all__ = ["register"]
 
 _LOADING_S = 120.0
 _TRY_S = 0.2
-_SLOW_S = 30.0
 _USAGE = {"bad value", "unsafe", "unknown op", "malformed"}
 
 Action = Callable[[ControlClient, argparse.Namespace], dict[str, Any]]
@@ -31,12 +30,7 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     parser = commands.add_parser("ctl", help="steer an engine", description=__doc__.splitlines()[0])
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     common = argparse.ArgumentParser(add_help=False)
-    where = common.add_argument_group("which engine")
-    where.add_argument("--engine", metavar="NAME", help="its name (default: the only one that runs)")
-    where.add_argument("--session", metavar="NAME", help="name of the session (default: the only one that is open)")
-    where.add_argument("--connect", metavar="tcp://ADDRESS:PORT", help="an engine that listens there")
-    where.add_argument("--keys", type=Path, metavar="FILE", help="this client's keys, from `jackdaw keys`")
-    common.add_argument("--timeout", type=float, default=_SLOW_S, metavar="S", help="wait for a reply (default: 30)")
+    add_which_options(common)
     common.add_argument("--json", action="store_true", help="print replies as JSON, one a line")
 
     def add(name: str, action: Action, words: str, *, session: bool = True) -> argparse.ArgumentParser:
@@ -76,12 +70,10 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
 
 def run(arguments: argparse.Namespace) -> int:
     """Ask the engine, and print what it replies."""
-    if not 0 < arguments.timeout <= 3600:
-        raise UserError(f"--timeout {arguments.timeout:g}: give more than 0 and at most 3600 seconds", code=2)
     try:
-        with _client(arguments) as client:
+        with engine_client(arguments) as client:
             if arguments.of_session:
-                client.session = arguments.session or _only_session(client)
+                client.session = arguments.session or only_session(client)
             reply = _when_loaded(lambda: arguments.do(client, arguments))
     except ControlError as error:
         raise UserError(str(error), code=2 if error.code in _USAGE else 1) from error
@@ -90,33 +82,6 @@ def run(arguments: argparse.Namespace) -> int:
     elif reply:
         output.as_text(arguments.action, reply)
     return 0
-
-
-def _client(arguments: argparse.Namespace) -> ControlClient:
-    if arguments.connect:
-        if arguments.engine:
-            raise UserError("--engine is for engines on this machine: give it or --connect", code=2)
-        return ControlClient(connect=arguments.connect, keys=arguments.keys, timeout=arguments.timeout)
-    if arguments.keys:
-        raise UserError("--keys is for engines on other machines: give --connect tcp://ADDRESS:PORT too", code=2)
-    name = arguments.engine
-    if name is None:
-        names = running_engines()
-        if not names:
-            raise UserError("no engine runs; start one with `jackdaw serve`, or play with `jackdaw jam`")
-        if len(names) > 1:
-            raise UserError(f"several engines run: say which with --engine: {', '.join(names)}", code=2)
-        name = names[0]
-    return ControlClient(name, timeout=arguments.timeout)
-
-
-def _only_session(client: ControlClient) -> str:
-    names = [str(session["session"]) for session in client.ask("list")["sessions"]]
-    if not names:
-        raise UserError("no session is open; open one with `jackdaw ctl open NAME`")
-    if len(names) > 1:
-        raise UserError(f"several sessions are open: say which with --session: {', '.join(names)}", code=2)
-    return names[0]
 
 
 def _when_loaded(ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:

@@ -121,7 +121,11 @@ def _speed(name: str) -> Iterator[Finding]:
         yield Finding("fail", "model", f"no model named {name!r}", f"there are: {', '.join(MODELS)}")
         return
     begun = time.perf_counter()
-    model = entry.load()
+    try:
+        model = entry.load()
+    except (OSError, ValueError, ModuleNotFoundError) as error:
+        yield Finding("fail", "model", f"{name} can't be loaded", str(error))
+        return
     model.warm_up()
     state = model.init(0)
     start = time.perf_counter() - begun

@@ -16,7 +16,7 @@ from pathlib import Path
 from jackdaw.bridge.server import PrivateServer, ServerError, find_server
 from jackdaw.cli._children import Child
 from jackdaw.cli._errors import UserError
-from jackdaw.cli._options import add_model_options, knobs, prompts
+from jackdaw.cli._options import add_model_options, knobs, model_name, prompts
 from jackdaw.cli._status import StatusLine, summary
 from jackdaw.engine.protocol.client import ControlClient
 from jackdaw.engine.protocol.messages import ControlError
@@ -82,7 +82,7 @@ def _server(arguments: argparse.Namespace) -> Iterator[str]:
 
 
 def _engine_command(arguments: argparse.Namespace) -> list[str]:
-    command = ["-m", "jackdaw.engine", "--session", arguments.session, "--model", arguments.model]
+    command = ["-m", "jackdaw.engine", "--session", arguments.session, "--model", model_name(arguments)]
     command += ["--seed", str(arguments.seed), "--target-ms", f"{arguments.target_ms:g}"]
     texts, audio = prompts(arguments)
     for text, weight in texts:

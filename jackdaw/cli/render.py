@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from jackdaw.cli._errors import UserError
-from jackdaw.cli._options import add_model_options, knobs, prompts
+from jackdaw.cli._options import add_model_options, knobs, model_name, prompts
 from jackdaw.engine.render import render_file
 
 __all__ = ["register"]
@@ -31,7 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         result = render_file(
             out,
-            model=arguments.model,
+            model=model_name(arguments),
             prompts=texts,
             audio_prompts=audio,
             seconds=arguments.seconds,
@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
             heard=arguments.input,
             progress=True,
         )
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ModuleNotFoundError) as error:
         raise UserError(str(error)) from error
     print(
         f"wrote {out}: {result.seconds:.1f} s at {result.speed:.1f}x real time (plus {result.start_s:.1f} s to start)"

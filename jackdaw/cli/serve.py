@@ -55,6 +55,8 @@ def run(arguments: argparse.Namespace) -> int:
         )
     except ControlError as error:
         raise UserError(str(error), code=2 if error.code in ("bad value", "unsafe") else 1) from error
+    except ValueError as error:
+        raise UserError(str(error), code=2) from error
     except (RuntimeError, OSError) as error:
         raise UserError(str(error)) from error
     return 0

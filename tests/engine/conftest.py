@@ -1,4 +1,4 @@
-"""Models of these tests: the test models, and a `tiny` with small random networks."""
+"""Models of these tests: the test models, and a `tiny` and a Magenta RealTime 2 with small random networks."""
 
 from collections.abc import Callable
 from functools import cache
@@ -48,8 +48,15 @@ def small_tiny() -> Model:
     return tiny.Tiny(params, codec, language, styles, WORDS)
 
 
+def small_mrt2() -> Model:
+    from mrt2_models import small_mrt2
+
+    return small_mrt2()
+
+
 MAKERS: dict[str, Callable[[], Model]] = {variant: (lambda v=variant: Beep(v)) for variant in VARIANTS} | {
-    "tiny": small_tiny
+    "tiny": small_tiny,
+    "mrt2": small_mrt2,
 }
 
 

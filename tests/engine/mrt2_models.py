@@ -1,5 +1,6 @@
 """Models of the tests of Magenta RealTime 2: sizes, random weights, and the reference's noise."""
 
+import zlib
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jackdaw.engine.models import mrt2_depthformer as depthformer
+from jackdaw.engine.models.contract import Audio, Style
+from jackdaw.engine.models.mrt2 import MRT2
 from jackdaw.engine.models.mrt2_config import RESERVED, SMALL, MRT2Config, StackConfig
-from jackdaw.engine.weights.mrt2_shapes import depthformer_shapes
+from jackdaw.engine.weights.mrt2_shapes import decoder_shapes, depthformer_shapes, encoder_shapes, quantizer_shapes
 from jackdaw.engine.weights.random_mrt2 import random_tree
 
 GOLDENS = Path(__file__).parent / "goldens"
@@ -69,3 +72,35 @@ def reference_noise(config: MRT2Config, key: NDArray[np.uint32], frames: int) ->
         following, noise = _drawn(config, following, jnp.int32(frame))
         found.append(noise)
     return found
+
+
+@cache
+def whole() -> dict[str, Any]:
+    """Return a small model's tree below ``params``, with the encoder of a codec as narrow as its decoder."""
+    shapes = depthformer_shapes(REDUCED) | decoder_shapes(8) | encoder_shapes(4)
+    return random_tree(shapes | quantizer_shapes(8, REDUCED.codebook), seed=1)
+
+
+def style(prompt: str | Audio) -> Style:
+    """Stand in for the style model: another vector of unit length for every prompt."""
+    if isinstance(prompt, str) and prompt.strip():
+        seed = zlib.crc32(prompt.encode())
+    elif not isinstance(prompt, str) and len(prompt) >= 4800 and np.any(prompt):
+        seed = 1
+    else:
+        raise ValueError("the prompt is empty: give words, or 0.1 s of sound")
+    drawn = np.random.default_rng(seed).normal(size=768)
+    return (drawn / np.linalg.norm(drawn)).astype(np.float32)
+
+
+def tokens(style: Style) -> list[int]:
+    """Stand in for the style's quantiser."""
+    return [int(1000 * abs(value)) % REDUCED.style_codebook for value in style[: REDUCED.style_levels]]
+
+
+@cache
+def small_mrt2() -> MRT2:
+    """Return a Magenta RealTime 2 with small random networks, played by JAX."""
+    from jackdaw.engine.runtime.jax_mrt2 import JaxPlayer
+
+    return MRT2(JaxPlayer(whole(), REDUCED), style, tokens)

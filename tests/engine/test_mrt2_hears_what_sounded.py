@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
-from mrt2_models import REDUCED
+from mrt2_models import REDUCED, small_mrt2, whole
 
+from jackdaw.engine.models import spectrostream as codec
 from jackdaw.engine.models.contract import Audio, Controls
 from jackdaw.engine.models.mrt2 import ENCODER_AHEAD, FRAME, MRT2, Codes
 from jackdaw.engine.models.mrt2_depthformer import NOTHING
@@ -111,6 +113,31 @@ def test_what_a_frame_was_told_stays_what_it_was_told() -> None:
         state, _ = played.step(state, Controls(drums=step % 2 == 0), tone(100.0))
         rows.append(state["told"][-1].tobytes())
     assert [row for _, row in state["past"]] == rows
+
+
+def test_what_it_is_told_are_the_codes_of_what_sounded() -> None:
+    played = small_mrt2()
+    state, sounding, mixes, told = played.init(5), np.zeros((FRAME, 2), np.float32), [], []
+    for step in range(STEPS):
+        heard = 0.1 * np.random.default_rng(step).normal(size=(FRAME, 2)).astype(np.float32)
+        mixes.append(sounding + heard)
+        state, sounding = played.step(state, Controls(), heard)
+        told.append(played.context(state))
+    recording = np.concatenate([np.zeros((FRAME, 2), np.float32), *mixes])
+    books = whole()["soundstream"]["quantizer"]["embedding"]
+    codes = codec.quantise(books, jax.jit(codec.encode)(whole()["encoder"], recording), REDUCED.levels)
+    first = played.spec.look_ahead // FRAME + 2  # frames that are known from their first sample to their last
+    np.testing.assert_array_equal(np.stack(told[first:]), codes[first:-1])
+
+
+def test_a_player_without_ears_plays_on() -> None:
+    class Deaf(Ledger):
+        def encoder(self) -> Any:
+            return None
+
+    deaf = MRT2(Deaf(1), lambda prompt: np.zeros(768, np.float32), lambda style: [0] * 4)
+    assert not deaf.spec.hears
+    assert taken_in(deaf, {6: 100.0}) == CHOSEN
 
 
 def test_a_player_that_is_too_far_behind_is_refused() -> None:

@@ -108,7 +108,7 @@ def test_levels_give_what_the_whole_frame_does(params: Any, stream: Any) -> None
             x = depthformer.embedded(params, CONFIG, codes[:, level : level + 1], level)[:, 0]
         return jnp.stack(found, axis=1)
 
-    offline = depthformer.depth(params["decoder"], CONFIG, outlook, codes)
+    offline = jax.jit(partial(depthformer.depth, config=CONFIG))(params["decoder"], outlook=outlook, codes=codes)
     np.testing.assert_allclose(by_level(params["decoder"], outlook), offline, atol=2e-5)
 
 
