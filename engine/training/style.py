@@ -3,12 +3,14 @@
 ``jackdaw train style`` runs it. The text table is distilled from a sentence model; the audio tower is then trained to
 land where the captions of a song land. ``DIR/bands`` keeps the songs' bands, so that a second run goes on, and
 ``DIR/styles`` gets a few embeddings of each song, which the training of the language model reads.
-``DIR/tiny_style.safetensors`` holds both towers, ``DIR/tiny_style.vocab.txt`` the vocabulary.
+``DIR/tiny_style.safetensors`` holds both towers, ``DIR/tiny_style.vocab.txt`` the vocabulary, and
+``DIR/tiny_tempos.json`` the tempo and metre in which each family of styles is usually played.
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +37,7 @@ from jackdaw.engine.weights.tensors import read_tree, write_tree
 
 __all__ = ["make_table", "train_tower"]
 
-_WEIGHTS, _VOCABULARY = "tiny_style.safetensors", "tiny_style.vocab.txt"
+_WEIGHTS, _VOCABULARY, _TEMPOS = "tiny_style.safetensors", "tiny_style.vocab.txt", "tiny_tempos.json"
 _FRAMES_PER_SECOND = SAMPLE_RATE // BAND_HOP
 
 
@@ -136,7 +138,20 @@ def train_tower(corpus: Path, out: Path, settings: dict[str, Any]) -> None:
     narrow = jax.tree.map(lambda value: jnp.asarray(value, jnp.bfloat16), params)
     table = {"table": tree["text"]["table"].astype(np.int8), "scale": tree["text"]["scale"].astype(np.float16)}
     write_tree(out / _WEIGHTS, {"text": table, "audio": narrow}, about)
+    (out / _TEMPOS).write_text(json.dumps(_usual([songs[index][0] for index in training]), indent=2) + "\n")
     _report(songs, texts, tree["audio"], longest, settings, out)
+
+
+def _usual(songs: list[dict[str, Any]]) -> dict[str, tuple[int, int]]:
+    """Return of each family the median tempo of its songs, and their commonest metre."""
+    tempos, metres = defaultdict(list), defaultdict(list)
+    for labels in songs:
+        tempos[labels["family"]].append(labels["tempo_bpm"])
+        metres[labels["family"]].append(labels["beats_per_bar"])
+    return {
+        name: (round(float(np.median(tempos[name]))), Counter(metres[name]).most_common(1)[0][0])
+        for name in sorted(tempos)
+    }
 
 
 def _report(
