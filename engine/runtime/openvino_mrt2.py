@@ -1,7 +1,7 @@
 """Magenta RealTime 2 on a processor, by OpenVINO: a player for :class:`~jackdaw.engine.models.mrt2.MRT2`.
 
-With `overlap`, a frame's codes are chosen, and enter the codec, while it decodes the frame before: two threads or more,
-and one frame more between the codes and their sound.
+With `overlap`, a frame is heard, its codes are chosen and enter the codec, while that decodes the frame before: two
+threads or more, and one frame more between the codes and their sound.
 
 A player belongs to one thread. Streams are values: equal arguments give equal results, bit for bit, and no state is
 changed.
@@ -137,11 +137,11 @@ class OpenVinoPlayer:
                 decoded, audio = self.codec.finish()
         if busy:
             following |= {name: decoded[name] for name in ("rest", "tail")}
-        elif self._overlap:
-            audio = self._silence
-        else:
-            self.codec.start(following)
+        self.codec.start(following)  # with overlap it goes on until the next call, which most likely wants it
+        if not self._overlap:
             following, audio = self.codec.finish()
+        elif not busy:
+            audio = self._silence
         return past, following, chosen, audio
 
     def decoder(self) -> dict[str, Any]:
