@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jackdaw.engine.models import mrt2_conditioning as conditioning
-from jackdaw.engine.models.contract import Audio, Controls, StreamSpec, Style
+from jackdaw.engine.models.contract import Audio, Controls, StreamSpec, Style, check_audio, check_tokens
 from jackdaw.engine.models.mrt2_config import CHANNELS, NOTES, MRT2Config
 from jackdaw.engine.models.mrt2_depthformer import NOTHING, SPARE
 from jackdaw.engine.models.mrt2_sampler import sampling_noise
@@ -254,8 +254,7 @@ class MRT2:
 
     def encode(self, state: Any, audio: Audio) -> tuple[Any, NDArray[np.int32]]:
         """Tokenise a whole number of frames, ENCODER_AHEAD samples behind; see the contract."""
-        if audio.ndim != 2 or audio.shape[1] != 2 or len(audio) % FRAME:
-            raise ValueError(f"audio has shape {audio.shape}: give (whole frames of {FRAME}, 2)")
+        check_audio(self._spec, audio)
         encoder = self._player.encoder() if state is None else state
         tokens = np.zeros((len(audio) // FRAME, self._config.levels), np.int32)
         for index in range(len(tokens)):
@@ -277,9 +276,7 @@ class MRT2:
         state, audio
             The next state and float32 audio, shape (frames * FRAME, 2).
         """
-        levels, limit = self._config.levels, self._config.codebook
-        if tokens.ndim != 2 or tokens.shape[1] != levels or np.any((tokens < 0) | (tokens >= limit)):
-            raise ValueError(f"tokens of shape {tokens.shape}: give (frames, {levels}) codes from 0 to {limit - 1}")
+        check_tokens(self._spec, tokens)
         decoder = self._player.decoder() if state is None else state
         pieces = [np.zeros((0, 2), np.float32)]
         for codes in tokens.astype(np.int32):
