@@ -221,7 +221,7 @@ class Host:
         try:
             loaded = self._models.borrow(session.model_name)
             try:
-                player = session.adopt(loaded.model, loaded.model_hash, loaded.embedder)
+                player = session.adopt(loaded.model, loaded.model_hash, loaded.embedder, loaded.seconds)
             except BaseException:
                 self._models.give_back(session.model_name)
                 raise
