@@ -1,5 +1,6 @@
 """Which ports ours are connected to: the default at first, then what the user made of it, over server restarts too."""
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ class Connections:
     def __init__(self, *, automatic: bool) -> None:
         self._automatic = automatic
         self._remembered: set[tuple[str, str]] | None = None
+        self._devices: set[str] = set()
 
     def make(self, client: jack.Client) -> list[str]:
         """Connect an active client as it was before, or to the hardware if it never was; return what failed."""
@@ -29,6 +31,7 @@ class Connections:
             wanted = _hardware(client)
         else:
             wanted = []
+        self._devices = _devices(client)
         failed = []
         for source, target in wanted:
             try:
@@ -36,6 +39,15 @@ class Connections:
             except jack.JackError:
                 failed.append(f"{source} -> {target}")
         return failed
+
+    def look(self, client: jack.Client) -> tuple[set[str], set[str]]:
+        """Connect MIDI devices that have come, once each, if wanted; return which have come and which have gone."""
+        before, self._devices = self._devices, _devices(client)
+        come, gone = self._devices - before, before - self._devices
+        for source in sorted(come) if self._automatic else ():
+            with contextlib.suppress(jack.JackError):  # connected already, or gone again
+                client.connect(source, client.midi_inports[0])
+        return come, gone
 
     def remember(self, client: jack.Client) -> None:
         """Note how the active client is connected now."""
@@ -59,10 +71,14 @@ def _pairs(sources: Sequence[Any], targets: Sequence[Any]) -> list[tuple[str, st
     return [(source.name, target.name) for source, target in zip(sources, targets, strict=False)]
 
 
+def _devices(client: jack.Client) -> set[str]:
+    """Return the names of the MIDI sources that are hardware."""
+    return {port.name for port in client.get_ports(is_physical=True, is_midi=True, is_output=True)}
+
+
 def _hardware(client: jack.Client) -> list[tuple[str, str]]:
     """Return connections to the first two playback and capture channels, and to every MIDI source."""
     playback = client.get_ports(is_physical=True, is_audio=True, is_input=True)
     capture = client.get_ports(is_physical=True, is_audio=True, is_output=True)
-    notes = client.get_ports(is_physical=True, is_midi=True, is_output=True)
     pairs = _pairs(list(client.outports), playback[:2]) + _pairs(capture[:2], list(client.inports))
-    return pairs + [(source.name, port.name) for source in notes for port in client.midi_inports]
+    return pairs + [(source, port.name) for source in sorted(_devices(client)) for port in client.midi_inports]

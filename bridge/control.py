@@ -4,6 +4,7 @@ One thread, in Python; the audio thread never waits for it. It sleeps until some
 engine's death, a signal) and looks at the rest twenty times a second:
 
 - no engine yet, or a dead one: the client stays connected and silent, and takes up the next engine;
+- a MIDI device comes: it is connected; one goes: its notes are let go;
 - the server shuts down or dies: a new client as soon as a server of that name is back, connected as before;
 - rate or period change: the engine is told, and delivers accordingly;
 - the loop latency changes: JACK is told.
@@ -31,6 +32,7 @@ _BACK_OFF_S = (0.1, 0.25, 0.5, 1.0)
 _FADE_S = 0.05
 _FADE_LIMIT_S = 0.5
 _BUSY_S = 3.0
+_DEVICES_S = 0.5
 _SETTLE_S = 2.0  # a server that shuts down takes connections apart first: those are not the user's doing
 
 
@@ -67,6 +69,7 @@ class Bridge:
         self._obstacle: str | None = None
         self._busy_since: float | None = None
         self._remember_at = math.inf
+        self._devices_at = 0.0
 
     def wake(self) -> None:
         """Let the loop look around now. Any thread, signal handlers too."""
@@ -132,6 +135,9 @@ class Bridge:
         if now >= self._remember_at:
             self._connections.remember(self._client.jack)
             self._remember_at = math.inf
+        if now >= self._devices_at:
+            self._devices_at = now + _DEVICES_S
+            self._look_after_devices(self._client)
         reader = self._attachment.reader
         if reader is not None and self._client.latency.tell(reader.loop_latency):
             self._log.info(
@@ -139,6 +145,14 @@ class Bridge:
             )
         if self._recorder is not None and self._recorder.error is not None:
             self._stopping = True
+
+    def _look_after_devices(self, client: JackClient) -> None:
+        come, gone = self._connections.look(client.jack)
+        if gone:
+            self._renderer.release_notes()
+        for event, names in (("MIDI device", come), ("MIDI device gone", gone)):
+            for name in sorted(names):
+                self._log.info(event, port=name)
 
     def _look_after_engine(self) -> None:
         change = self._attachment.check()

@@ -70,6 +70,10 @@ class Client:
         """Fade out and play nothing more (False: go on); :attr:`stopped` tells when it is done."""
         lib.jd_client_request_stop(self.pointer, stop)
 
+    def release_notes(self) -> None:
+        """Let go of all MIDI notes in the next block of JACK's: what played them has gone."""
+        lib.jd_client_release_notes(self.pointer)
+
     @property
     def stopped(self) -> bool:
         """Whether a requested stop has been played to its end."""

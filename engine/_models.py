@@ -3,8 +3,10 @@
 import gc
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+
+import numpy as np
 
 from jackdaw.engine.models.contract import Model
 from jackdaw.engine.prompts import Embedder
@@ -17,11 +19,12 @@ KEEP_S = 60.0
 
 @dataclass(eq=False)
 class Loaded:
-    """A model, warmed up, with what goes with it."""
+    """A model, warmed up, with what goes with it; `seconds` says how long each part of loading took."""
 
     model: Model
     model_hash: str
     embedder: Embedder
+    seconds: Mapping[str, float]
 
 
 @dataclass(eq=False)
@@ -62,10 +65,15 @@ class Models:
         try:
             with shelf.loading:
                 if shelf.loaded is None:
+                    times = [time.monotonic()]
                     model_hash = fingerprint(name)
+                    times.append(time.monotonic())
                     model = self._load(name)
+                    times.append(time.monotonic())
                     model.warm_up()
-                    shelf.loaded = Loaded(model, model_hash, Embedder(model, model_hash))
+                    times.append(time.monotonic())
+                    spans = dict(zip(("fingerprint", "weights", "warm-up"), np.diff(times).tolist(), strict=True))
+                    shelf.loaded = Loaded(model, model_hash, Embedder(model, model_hash), spans)
                     gc.freeze()  # what is loaded stays: looking through it for garbage takes 100 ms
                 return shelf.loaded
         except BaseException:

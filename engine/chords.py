@@ -2,18 +2,11 @@
 
 from collections.abc import Iterable
 
-from jackdaw.engine.models.contract import Chord
+from jackdaw.engine.models.contract import CHORD_TONES, Chord
 
 __all__ = ["recognise"]
 
-_TONES: dict[str, frozenset[int]] = {
-    "maj": frozenset({0, 4, 7}),
-    "min": frozenset({0, 3, 7}),
-    "7": frozenset({0, 4, 7, 10}),
-    "maj7": frozenset({0, 4, 7, 11}),
-    "min7": frozenset({0, 3, 7, 10}),
-    "dim": frozenset({0, 3, 6}),
-}
+_TONES = {quality: frozenset(tones) for quality, tones in CHORD_TONES.items()}
 _EXTRA, _MISSING, _BASS = -1.0, -0.5, 0.75
 _MOST_EXTRA = 2
 _FIFTH = 7

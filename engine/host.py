@@ -25,7 +25,7 @@ from jackdaw.engine.device import Device
 from jackdaw.engine.midi_map import MidiMap
 from jackdaw.engine.models.contract import Model
 from jackdaw.engine.session import Options, Session
-from jackdaw.engine.weights.registry import MODELS, load_model
+from jackdaw.engine.weights.registry import load_model, look_up
 from jackdaw.log import Log
 
 __all__ = ["MAX_SESSIONS", "Host", "HostError"]
@@ -201,8 +201,8 @@ class Host:
     # ---- within --------------------------------------------------------------------------------------------
 
     def _session(self, name: str, model: str, options: Options) -> Session:
-        plain = model.partition("@")[0]
-        hear = options.hear or (MODELS[plain].hear if plain in MODELS else "aligned")
+        known = look_up(model)
+        hear = options.hear or (known.hear if known else "aligned")
         try:
             writer = SegmentWriter.open(name, capacity=self._capacity)
         except SegmentBusy as error:
@@ -221,7 +221,7 @@ class Host:
         try:
             loaded = self._models.borrow(session.model_name)
             try:
-                player = session.adopt(loaded.model, loaded.model_hash, loaded.embedder)
+                player = session.adopt(loaded.model, loaded.model_hash, loaded.embedder, loaded.seconds)
             except BaseException:
                 self._models.give_back(session.model_name)
                 raise

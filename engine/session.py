@@ -122,6 +122,7 @@ class Session:
             say=self.say,
         )
         self._embedder: Embedder | None = None
+        self._loading_s: dict[str, float] = {}
         self._player: Player | None = None
         self._prompts: list[Prompt] = []
         self._failure: str | None = None
@@ -198,6 +199,7 @@ class Session:
                 "model": self.model_name,
                 "phase": self.phase,
                 "error": self.error_text,
+                "loading_s": self._loading_s,
                 "revision": self.revision,
                 **told,
                 "parameters": self.values(),
@@ -367,8 +369,10 @@ class Session:
 
     # ---- the host's side -----------------------------------------------------------------------------------
 
-    def adopt(self, model: Model, model_hash: str, embedder: Embedder) -> Player | None:
+    def adopt(self, model: Model, model_hash: str, embedder: Embedder, seconds: Mapping[str, float]) -> Player | None:
         """Take the model that was loaded (loader thread); return what the device steps, None if the session has ended.
+
+        `seconds` says how long each part of loading took.
 
         Raises
         ------
@@ -381,7 +385,7 @@ class Session:
             channels = self._writer.channels
         if model.spec.channels != channels:
             raise ValueError(f"{self.model_name} has {model.spec.channels} channels, the segment has {channels}")
-        self.model_hash, self._embedder = model_hash, embedder
+        self.model_hash, self._embedder, self._loading_s = model_hash, embedder, dict(seconds)
         self._use(embedder.embed(scaled(self.options.prompts)), changed=False)
         player = Player(model, model.init(self.seed), self._shared)
         with self._closing:

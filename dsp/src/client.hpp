@@ -13,6 +13,7 @@ namespace jackdaw {
 
 constexpr uint32_t chunk_frames = 1024; // a block is rendered in chunks of at most this
 constexpr uint32_t midi_staged = 256;   // events of one block
+constexpr uint8_t system_reset = 0xFF;  // of MIDI: lets go of all notes
 
 // The gate through which music passes. A movement once begun is played to its end: turning half-way would be a kink.
 enum class Gate : uint8_t { closed, opening, open, closing };
@@ -60,6 +61,7 @@ struct jd_client {
     std::atomic<bool> armed{false};
     std::atomic<bool> freewheel{false};
     std::atomic<bool> stop{false};
+    std::atomic<bool> release{false};    // all notes off, once
     std::atomic<float> volume{1.0F};
     std::atomic<uint64_t> dead_instance{0};
     std::atomic<uint64_t> patience_ns{10000000000U};

@@ -48,7 +48,8 @@ float* buffer_of(const jd_jack_api& jack, void* port, uint32_t frames) {
 void stage_midi(jd_client* client, const jd_jack_api& jack, uint32_t frames) {
     void* buffer = jack.port_get_buffer(jack.midi_in, frames);
     if (buffer == nullptr) return;
-    const uint32_t count = std::min<uint32_t>(jack.midi_get_event_count(buffer), midi_staged);
+    if (client->release.exchange(false, std::memory_order_relaxed)) jd_client_midi(client, 0, &system_reset, 1);
+    const uint32_t count = jack.midi_get_event_count(buffer);
     for (uint32_t i = 0; i < count; ++i) {
         JackMidiEvent event{};
         if (jack.midi_event_get(&event, buffer, i) != 0 || event.buffer == nullptr) continue;
@@ -89,6 +90,8 @@ void cycle(jd_client* client, uint32_t frames) {
 } // namespace
 
 void jd_jack_bind(jd_client* client, const jd_jack_api* api) { client->jack = *api; }
+
+void jd_client_release_notes(jd_client* client) { client->release.store(true, std::memory_order_relaxed); }
 
 void jd_client_set_tap(jd_client* client, jd_tap* tap) { client->tap = tap; }
 

@@ -272,8 +272,14 @@ void jackdaw::exchange_segment(jd_client* client, jd_segment* segment) noexcept 
 
 void jd_client_midi(jd_client* client, uint32_t offset, const uint8_t* bytes, uint32_t size) {
     AudioState& a = client->audio;
-    if (size == 0 || size > JD_MIDI_BYTES || a.midi_count == midi_staged) {
+    if (size == 0 || size > JD_MIDI_BYTES) {
         ++a.midi_lost;
+        return;
+    }
+    if (a.midi_count == midi_staged) {
+        ++a.midi_lost;
+        a.midi[midi_staged - 1].size = 1;
+        a.midi[midi_staged - 1].bytes[0] = system_reset;
         return;
     }
     jd_midi_event& event = a.midi[a.midi_count++];

@@ -12,7 +12,20 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Audio", "Chord", "Clock", "Controls", "Item", "Model", "StreamSpec", "Style", "step_all"]
+__all__ = [
+    "CHORD_TONES",
+    "Audio",
+    "Chord",
+    "Clock",
+    "Controls",
+    "Item",
+    "Model",
+    "StreamSpec",
+    "Style",
+    "check_audio",
+    "check_tokens",
+    "step_all",
+]
 
 Audio = NDArray[np.float32]
 """Samples, float32, shape (samples, channels), nominal range -1..1."""
@@ -72,9 +85,20 @@ class StreamSpec:
         return self.step_samples / self.sample_rate
 
 
+CHORD_TONES: Mapping[str, tuple[int, ...]] = {
+    "maj": (0, 4, 7),
+    "min": (0, 3, 7),
+    "7": (0, 4, 7, 10),
+    "maj7": (0, 4, 7, 11),
+    "min7": (0, 3, 7, 10),
+    "dim": (0, 3, 6),
+}
+"""The qualities that a :class:`Chord` may have, and their semitones above the root."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Chord:
-    """A chord: root pitch class 0..11 (0 = C) and quality, one of ``maj min 7 maj7 min7 dim``."""
+    """A chord: root pitch class 0..11 (0 = C) and quality, one of :data:`CHORD_TONES`."""
 
     root: int
     quality: str = "maj"
@@ -232,3 +256,29 @@ def step_all(model: Model, items: Sequence[Item]) -> list[tuple[Any, Audio]]:
         return [model.step(*item) for item in items]
     made: list[tuple[Any, Audio]] = many(items)
     return made
+
+
+def check_audio(spec: StreamSpec, audio: Audio) -> None:
+    """Check that a model can tokenise this audio.
+
+    Raises
+    ------
+    ValueError
+        If it is not whole frames of the model's channels.
+    """
+    if audio.ndim != 2 or audio.shape[1] != spec.channels or len(audio) % spec.frame_samples:
+        raise ValueError(f"audio has shape {audio.shape}: give (whole frames of {spec.frame_samples}, {spec.channels})")
+
+
+def check_tokens(spec: StreamSpec, tokens: NDArray[np.integer[Any]]) -> None:
+    """Check that a model can make sound of these tokens.
+
+    Raises
+    ------
+    ValueError
+        If they are not (frames, levels), or there is no such code.
+    """
+    if tokens.ndim != 2 or tokens.shape[1] != spec.levels or np.any((tokens < 0) | (tokens >= spec.codebook)):
+        raise ValueError(
+            f"tokens of shape {tokens.shape}: give (frames, {spec.levels}) codes from 0 to {spec.codebook - 1}"
+        )

@@ -10,7 +10,9 @@ One step, in order:
    frames, which have not sounded yet, are what it chose: nothing lags, and the tempo does not drag.
 3. The language model takes in the frame before and chooses the codes of the next; the decoder makes sound of them.
 
-While nothing is heard, the past is what was chosen, and a step takes in one frame. Silence is nothing heard.
+While nothing is heard, the past is what was chosen, and a step takes in one frame. Silence is nothing heard; when it
+has lasted REST frames, the encoder rests too. Before the next sound it is given the ENCODER_PAST frames that led there,
+which are all that it would remember.
 
 The networks are a :class:`Player`'s: the same model runs by JAX or by OpenVINO. State is a dict of arrays; nothing here
 writes into one. Noise is a function of the seed and the frame's number.
@@ -25,18 +27,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jackdaw.engine.models import mrt2_conditioning as conditioning
-from jackdaw.engine.models.contract import Audio, Controls, StreamSpec, Style
+from jackdaw.engine.models.contract import Audio, Controls, StreamSpec, Style, check_audio, check_tokens
 from jackdaw.engine.models.mrt2_config import CHANNELS, NOTES, MRT2Config
 from jackdaw.engine.models.mrt2_depthformer import NOTHING, SPARE
 from jackdaw.engine.models.mrt2_sampler import sampling_noise
 
-__all__ = ["ENCODER_AHEAD", "FRAME", "GATE_DB", "MRT2", "RATE", "Codes", "Player"]
+__all__ = ["ENCODER_AHEAD", "ENCODER_PAST", "FRAME", "GATE_DB", "MRT2", "RATE", "REST", "Codes", "Player"]
 
 RATE, FRAME = 48000, 1920
 """Samples a second, and in a frame."""
 
 ENCODER_AHEAD = 480
 """By how many samples the codec's encoder looks beyond a frame."""
+
+ENCODER_PAST = 8
+"""Frames before a frame that its codes depend on: the codec's encoder doesn't look further back."""
+
+REST = 50
+"""Frames of silence after which the encoder rests."""
 
 GATE_DB = -70.0
 """Input whose RMS over a step is at most this, in dBFS after the input gain, is not heard."""
@@ -168,8 +176,8 @@ class MRT2:
             "told": np.zeros((kept, config.style_levels + CHANNELS), np.int32),
             "held": np.zeros(NOTES, bool),
             "sound": _SILENCE,
-            "mix": _SILENCE,
-            "loud": np.bool_(False),
+            "mixes": np.zeros((ENCODER_PAST + 2, *_SILENCE.shape), np.float32),
+            "quiet": np.int32(REST),
             "context": np.full(config.levels, NOTHING, np.int32),
         }
 
@@ -228,20 +236,25 @@ class MRT2:
         The mix of this step is of the frame that sounded last, and with its beginning the codes of the one before that
         are known: `delay` + 2 frames before the one that is chosen next.
         """
-        player, past, chosen = self._player, state["past"], state["chosen"]
-        before = np.array(chosen[-1])
         if heard is not None and heard.shape != _SILENCE.shape:
             raise ValueError(f"heard has shape {heard.shape}: one step is {_SILENCE.shape}")
-        if heard is None or not controls.hear or not self._spec.hears:
-            return {"encoder": player.encoder(), "mix": _SILENCE, "loud": np.bool_(False), "context": before}, past
-        gained = np.float32(controls.input_gain) * heard
+        player, past, chosen = self._player, state["past"], state["chosen"]
+        listens = heard is not None and controls.hear and self._spec.hears
+        gained = np.float32(controls.input_gain) * heard if listens else _SILENCE
         loud = float(np.sqrt(np.mean(np.square(gained, dtype=np.float64)))) > 10.0 ** (GATE_DB / 20.0)
         mix = (np.float32(controls.feedback) * state["sound"] + gained).astype(np.float32)
-        ahead = np.concatenate([state["mix"][ENCODER_AHEAD:], mix[:ENCODER_AHEAD]])
-        encoder, codes = player.encode(state["encoder"], ahead)
-        following = {"encoder": encoder, "mix": mix, "loud": np.bool_(loud), "context": before}
+        mixes = np.concatenate([state["mixes"][1:], mix[None]])
+        quiet = 0 if loud else min(int(state["quiet"]) + 1, REST)
+        following = {"encoder": player.encoder(), "mixes": mixes, "quiet": np.int32(quiet), "context": chosen[-1]}
+        if quiet == REST:
+            return following, past
+        encoder, first = (player.encoder(), 1) if state["quiet"] == REST else (state["encoder"], len(mixes) - 1)
+        for index in range(first, len(mixes)):
+            ahead = np.concatenate([mixes[index - 1][ENCODER_AHEAD:], mixes[index][:ENCODER_AHEAD]])
+            encoder, codes = player.encode(encoder, ahead)
+        following["encoder"] = encoder
         back = player.delay + 1
-        if not (loud or state["loud"]) or int(state["frame"]) < back + 1:
+        if quiet > 1 or int(state["frame"]) < back + 1:
             return following, past
         past = player.rewound(past, back)
         for index in range(back):
@@ -254,8 +267,7 @@ class MRT2:
 
     def encode(self, state: Any, audio: Audio) -> tuple[Any, NDArray[np.int32]]:
         """Tokenise a whole number of frames, ENCODER_AHEAD samples behind; see the contract."""
-        if audio.ndim != 2 or audio.shape[1] != 2 or len(audio) % FRAME:
-            raise ValueError(f"audio has shape {audio.shape}: give (whole frames of {FRAME}, 2)")
+        check_audio(self._spec, audio)
         encoder = self._player.encoder() if state is None else state
         tokens = np.zeros((len(audio) // FRAME, self._config.levels), np.int32)
         for index in range(len(tokens)):
@@ -277,9 +289,7 @@ class MRT2:
         state, audio
             The next state and float32 audio, shape (frames * FRAME, 2).
         """
-        levels, limit = self._config.levels, self._config.codebook
-        if tokens.ndim != 2 or tokens.shape[1] != levels or np.any((tokens < 0) | (tokens >= limit)):
-            raise ValueError(f"tokens of shape {tokens.shape}: give (frames, {levels}) codes from 0 to {limit - 1}")
+        check_tokens(self._spec, tokens)
         decoder = self._player.decoder() if state is None else state
         pieces = [np.zeros((0, 2), np.float32)]
         for codes in tokens.astype(np.int32):

@@ -1,8 +1,4 @@
-"""Choosing the codes of a frame: temperature, top-k, top-p and guidance, with noise that is given.
-
-Noise is Gumbel's, so that the largest of logits + temperature x noise is a sample of the softmax at that temperature
-(Gumbel-max). It is a function of the seed and of the frame's number alone, which is what makes a run repeatable.
-"""
+"""Choosing the codes of a frame: temperature, top-k, top-p and guidance, with noise that is given."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +10,7 @@ from jax import lax
 
 from jackdaw.engine.models import mrt2_depthformer as depthformer
 from jackdaw.engine.models.mrt2_config import MRT2Config
-from jackdaw.engine.models.tiny_lm_stream import most_likely
+from jackdaw.engine.models.sampling import gumbel_noise, most_likely
 
 __all__ = ["choose", "sample_frame", "sampling_noise"]
 
@@ -22,19 +18,8 @@ _NEVER = np.float32(-0.7 * np.finfo(np.float32).max)
 
 
 def sampling_noise(config: MRT2Config, seed: jax.Array | int, frame: jax.Array | int) -> jax.Array:
-    """Return the noise of a frame, float32 (levels, codebook), by a counter-based generator (Threefry).
-
-    Parameters
-    ----------
-    config
-        Of the model.
-    seed
-        Of the stream, 0 .. 2**32 - 1.
-    frame
-        Number of the frame, 0 .. 2**32 - 1.
-    """
-    key = jax.random.fold_in(jax.random.key(seed, impl="threefry2x32"), frame)
-    return jax.random.gumbel(key, (config.levels, config.codebook), jnp.float32)
+    """Return the noise of a frame, float32 (levels, codebook); see :func:`gumbel_noise`."""
+    return gumbel_noise(seed, frame, (config.levels, config.codebook))
 
 
 def _probable(logits: jax.Array, top_p: jax.Array) -> jax.Array:

@@ -34,7 +34,17 @@ from jackdaw.engine.models import tiny_codec as codec
 from jackdaw.engine.models import tiny_lm as lm
 from jackdaw.engine.models import tiny_spectrum as spectrum
 from jackdaw.engine.models import tiny_style as style
-from jackdaw.engine.models.contract import Audio, Chord, Clock, Controls, Item, StreamSpec, Style
+from jackdaw.engine.models.contract import (
+    Audio,
+    Chord,
+    Clock,
+    Controls,
+    Item,
+    StreamSpec,
+    Style,
+    check_audio,
+    check_tokens,
+)
 from jackdaw.engine.models.tiny_networks import Networks
 
 __all__ = ["GATE_DB", "PROGRESSION", "SIZES", "Tiny"]
@@ -249,9 +259,8 @@ class Tiny:
 
     def encode(self, state: Any, audio: Audio) -> tuple[Any, NDArray[np.int32]]:
         """Tokenise a whole number of frames; see the contract."""
+        check_audio(self._spec, audio)
         frame = self._spec.frame_samples
-        if audio.ndim != 2 or audio.shape[1] != self._spec.channels or len(audio) % frame:
-            raise ValueError(f"audio has shape {audio.shape}: give (whole frames of {frame}, {self._spec.channels})")
         ear = spectrum.analyse_init() if state is None else state
         tokens = np.zeros((len(audio) // frame, self._spec.levels), np.int32)
         for index in range(len(tokens)):
@@ -274,11 +283,7 @@ class Tiny:
         state, audio
             The next state and float32 audio, shape (frames * frame_samples, channels).
         """
-        limit = self._spec.codebook
-        if tokens.ndim != 2 or tokens.shape[1] != self._spec.levels or np.any((tokens < 0) | (tokens >= limit)):
-            raise ValueError(
-                f"tokens of shape {tokens.shape}: give (frames, {self._spec.levels}) codes from 0 to {limit - 1}"
-            )
+        check_tokens(self._spec, tokens)
         decoder, synthesis = (None, spectrum.synthesise_init()) if state is None else state
         pieces = [np.zeros((0, self._spec.channels), np.float32)]
         for codes in tokens.astype(np.int32):

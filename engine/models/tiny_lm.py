@@ -22,12 +22,11 @@ import numpy as np
 from jax import lax
 from numpy.typing import NDArray
 
-from jackdaw.engine.models.contract import Chord, Clock, Controls, Style
+from jackdaw.engine.models.contract import CHORD_TONES, Chord, Clock, Controls, Style
 
 __all__ = [
     "BAND_DIMS",
     "CHORD_DIMS",
-    "CHORD_TONES",
     "CLOCK_DIMS",
     "CONDITION_SIZE",
     "GRIP",
@@ -77,16 +76,6 @@ STYLE_DIMS, CLOCK_DIMS, CHORD_DIMS, NOTE_DIMS, BAND_DIMS = 129, 9, 24, 1 + 2 * N
 LED_DIMS = CLOCK_DIMS + CHORD_DIMS + NOTE_DIMS
 """What leads, next to the style: clock, chord, notes."""
 CONDITION_SIZE = STYLE_DIMS + LED_DIMS + BAND_DIMS
-
-CHORD_TONES: Mapping[str, tuple[int, ...]] = {
-    "maj": (0, 4, 7),
-    "min": (0, 3, 7),
-    "7": (0, 4, 7, 10),
-    "maj7": (0, 4, 7, 11),
-    "min7": (0, 3, 7, 10),
-    "dim": (0, 3, 6),
-}
-"""Semitones above the root, for the qualities of :class:`~jackdaw.engine.models.contract.Chord`."""
 
 
 @dataclass(frozen=True, kw_only=True)

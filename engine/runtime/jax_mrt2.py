@@ -23,7 +23,7 @@ from jackdaw.engine.models.mrt2 import Codes
 from jackdaw.engine.models.mrt2_config import MRT2Config
 from jackdaw.engine.runtime import cpu
 
-__all__ = ["JaxEars", "JaxPlayer"]
+__all__ = ["JaxPlayer"]
 
 Tree = Mapping[str, Any]
 Row = NDArray[np.int32]
@@ -68,33 +68,6 @@ def _compiled(step: Callable[..., Any], **sizes: Any) -> Callable[..., Any]:
     return jax.jit(exact)
 
 
-class JaxEars:
-    """The codec's encoder; a player that has none of its own can be given these.
-
-    Parameters
-    ----------
-    params
-        The official tree below ``params/``: ``encoder`` of the codec's own file, and ``soundstream`` of a checkpoint.
-    levels
-        RVQ levels that codes have.
-    """
-
-    def __init__(self, params: Tree, levels: int) -> None:
-        books = params["soundstream"]["quantizer"]["embedding"][:levels]
-        self._params = cpu.settled({"encoder": params["encoder"], "books": books})
-        self._unheard = codec.encode_init(self._params["encoder"])
-        self._encoded = _compiled(_encoded, levels=levels)
-
-    def encoder(self) -> Any:
-        """Return the past of an encoder that has heard nothing."""
-        return self._unheard
-
-    def encode(self, encoder: Any, audio: Audio) -> tuple[Any, Codes]:
-        """Return the codes of a frame; see :class:`~jackdaw.engine.models.mrt2.Player`."""
-        encoder, codes = self._encoded(self._params, encoder, audio)
-        return encoder, np.asarray(codes)
-
-
 class JaxPlayer:
     """See the module.
 
@@ -132,19 +105,20 @@ class JaxPlayer:
             raise ValueError(f"branches {branches}: each is one of {', '.join(_GUIDED)}")
         self.config = config
         self._branches, self._top_p = branches, np.float32(top_p)
-        self._params = cpu.settled(
-            {
-                "conditioning": params["depthformer"]["encoder"],
-                "decoder": depthformer.prepared(params["depthformer"]["decoder"], config),
-                "synthesis": params["soundstream"]["decoder"],
-                "books": params["soundstream"]["quantizer"]["embedding"][: config.levels],
-            }
-        )
-        self._ears = JaxEars(params, config.levels) if "encoder" in params else None
+        parts = {
+            "conditioning": params["depthformer"]["encoder"],
+            "decoder": depthformer.prepared(params["depthformer"]["decoder"], config),
+            "synthesis": params["soundstream"]["decoder"],
+            "books": params["soundstream"]["quantizer"]["embedding"][: config.levels],
+        }
+        self._hears = "encoder" in params
+        self._params = cpu.settled(parts | ({"encoder": params["encoder"]} if self._hears else {}))
+        self._unheard = codec.encode_init(self._params["encoder"]) if self._hears else None
         self._undecoded = codec.decode_init(self._params["synthesis"])
         self._taken_in = _compiled(_taken_in, config=config)
         self._chosen = _compiled(_chosen, config=config)
         self._decoded = _compiled(_decoded)
+        self._encoded = _compiled(_encoded, levels=config.levels)
 
     def past(self) -> Any:
         """Return the past of a language model that has taken in nothing."""
@@ -191,7 +165,7 @@ class JaxPlayer:
 
     def encoder(self) -> Any:
         """Return the past of an encoder that has heard nothing; None if the player can't hear."""
-        return None if self._ears is None else self._ears.encoder()
+        return self._unheard
 
     def encode(self, encoder: Any, audio: Audio) -> tuple[Any, Codes]:
         """Return the codes of a frame.
@@ -201,6 +175,7 @@ class JaxPlayer:
         ValueError
             If the player can't hear.
         """
-        if self._ears is None:
+        if not self._hears:
             raise ValueError("this player was made without the codec's encoder: give it the tree of `encoder` to hear")
-        return self._ears.encode(encoder, audio)
+        encoder, codes = self._encoded(self._params, encoder, audio)
+        return encoder, np.asarray(codes)

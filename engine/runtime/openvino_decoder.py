@@ -106,7 +106,14 @@ class Decoder:
         return {**state, "entry": pasts, "column": np.array(column), "entered": entered}
 
     def start(self, state: dict[str, Any]) -> None:
-        """Begin to decode the frame that entered last, on threads of its own; :meth:`finish` waits for it."""
+        """Begin to decode the frame that entered last, on threads of its own; :meth:`finish` waits for it.
+
+        If it has begun already, it goes on; if another has, that is given up.
+        """
+        if self._decoding is state:
+            return
+        if self._decoding is not None:
+            self._rest.finish()
         self._rest.start(state["column"], state["rest"])
         self._decoding = state
 

@@ -1,7 +1,7 @@
 """Magenta RealTime 2 on a processor, by OpenVINO: a player for :class:`~jackdaw.engine.models.mrt2.MRT2`.
 
-With `overlap`, a frame's codes are chosen, and enter the codec, while it decodes the frame before: two threads or more,
-and one frame more between the codes and their sound.
+With `overlap`, a frame is heard, its codes are chosen and enter the codec, while that decodes the frame before: two
+threads or more, and one frame more between the codes and their sound.
 
 A player belongs to one thread. Streams are values: equal arguments give equal results, bit for bit, and no state is
 changed.
@@ -9,7 +9,7 @@ changed.
 
 import os
 from collections.abc import Mapping
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from jackdaw.engine.runtime.openvino_encoder import Encoder
 from jackdaw.engine.runtime.openvino_graph import Floats, Precision
 from jackdaw.engine.runtime.openvino_lm import LanguageModel, Past
 
-__all__ = ["Ears", "OpenVinoPlayer", "threads_for"]
+__all__ = ["OpenVinoPlayer", "threads_for"]
 
 Codes = NDArray[np.int32]
 
@@ -37,27 +37,16 @@ def threads_for(processors: int, *, overlap: bool) -> tuple[int, int]:
     return min(processors // 2, 4), min(processors - processors // 2, 8)
 
 
-class Ears(Protocol):
-    """The codec's encoder, from whoever has one: a state, and codes of what is heard."""
-
-    def encoder(self) -> Any:
-        """Return the past of an encoder that has heard nothing."""
-
-    def encode(self, encoder: Any, audio: Floats) -> tuple[Any, Codes]:
-        """Return the next state and the codes of a frame."""
-
-
 class OpenVinoPlayer:
     """All networks of the model; see :class:`~jackdaw.engine.models.mrt2.Player`.
 
     Parameters
     ----------
     params
-        The official tree below ``params/``.
+        The official tree below ``params/``: ``depthformer`` and ``soundstream`` of a checkpoint, and ``encoder`` of the
+        codec's own file, without which the player can't hear.
     config
         Its sizes.
-    ears
-        The codec's encoder; None takes that of `params`, ``encoder``, if there is one, else the player can't hear.
     weights
         How the language model's matrices are kept.
     codec
@@ -72,7 +61,6 @@ class OpenVinoPlayer:
         self,
         params: Mapping[str, Any],
         config: MRT2Config,
-        ears: Ears | None = None,
         *,
         weights: Precision = "int8",
         codec: Literal["f32", "bf16"] = "f32",
@@ -80,9 +68,8 @@ class OpenVinoPlayer:
         processors: int | None = None,
     ) -> None:
         threads = threads_for(processors or len(os.sched_getaffinity(0)), overlap=overlap)
-        if ears is None and "encoder" in params:
-            ears = Encoder(params, config.levels, threads=threads[0])
-        self._ears, self._overlap = ears, overlap
+        self._ears = Encoder(params, config.levels, threads=threads[0]) if "encoder" in params else None
+        self._overlap = overlap
         self.language = LanguageModel(params, config, weights=weights, threads=threads[0])
         self.codec = Decoder(params, config.levels, precision=codec, threads=threads)
         self._silence = np.zeros((self.codec.samples, SIDES), np.float32)
@@ -137,11 +124,11 @@ class OpenVinoPlayer:
                 decoded, audio = self.codec.finish()
         if busy:
             following |= {name: decoded[name] for name in ("rest", "tail")}
-        elif self._overlap:
-            audio = self._silence
-        else:
-            self.codec.start(following)
+        self.codec.start(following)  # with overlap it goes on until the next call, which most likely wants it
+        if not self._overlap:
             following, audio = self.codec.finish()
+        elif not busy:
+            audio = self._silence
         return past, following, chosen, audio
 
     def decoder(self) -> dict[str, Any]:
@@ -159,7 +146,7 @@ class OpenVinoPlayer:
         return self.codec.enter(decoder, codes) if self._overlap else decoder, audio
 
     def encoder(self) -> Any:
-        """Return the past of an encoder that has heard nothing; None if the player has no ears."""
+        """Return the past of an encoder that has heard nothing; None if the player can't hear."""
         return None if self._ears is None else self._ears.encoder()
 
     def encode(self, encoder: Any, audio: Floats) -> tuple[Any, Codes]:
@@ -168,8 +155,8 @@ class OpenVinoPlayer:
         Raises
         ------
         ValueError
-            If the player has no ears.
+            If the player can't hear.
         """
         if self._ears is None:
-            raise ValueError("this player was made without the codec's encoder: give it `ears` to hear")
+            raise ValueError("this player was made without the codec's encoder: give it the tree of `encoder` to hear")
         return self._ears.encode(encoder, audio)

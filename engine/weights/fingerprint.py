@@ -5,7 +5,7 @@ from pathlib import Path
 
 from jackdaw import __version__
 from jackdaw.engine.weights import installed
-from jackdaw.engine.weights.registry import MODELS, find_model
+from jackdaw.engine.weights.registry import look_up
 
 __all__ = ["fingerprint"]
 
@@ -33,7 +33,7 @@ def fingerprint(model: str) -> str:
     ValueError
         If what is known about fetched weights is damaged.
     """
-    entry = find_model(model) if model.partition("@")[0] in MODELS else None
+    entry = look_up(model)
     files = [] if entry is None else entry.weight_files()
     digest = hashlib.sha256()
     for path in files:

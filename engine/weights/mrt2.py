@@ -86,7 +86,7 @@ def load_mrt2(name: str, folder: Path, checkpoint: Path | None = None) -> "MRT2"
     import jax
 
     from jackdaw.engine.models.mrt2 import MRT2
-    from jackdaw.engine.runtime.jax_mrt2 import JaxEars, JaxPlayer
+    from jackdaw.engine.runtime.jax_mrt2 import JaxPlayer
     from jackdaw.engine.runtime.litert import load_musiccoca
 
     checkpoint = checkpoint or folder / _checkpoint(name)
@@ -98,7 +98,7 @@ def load_mrt2(name: str, folder: Path, checkpoint: Path | None = None) -> "MRT2"
     if jax.default_backend() == "cpu" and find_spec("openvino") is not None:
         from jackdaw.engine.runtime.openvino_mrt2 import OpenVinoPlayer
 
-        player = OpenVinoPlayer(params, config, JaxEars(params, config.levels))
+        player = OpenVinoPlayer(params, config)
     else:
         player = JaxPlayer(params, config)
     return MRT2(player, styles.embed, lambda style: styles.tokenise(style).tolist())

@@ -9,7 +9,7 @@ from jackdaw.engine.models.contract import Model
 from jackdaw.engine.weights import installed, mrt2
 from jackdaw.engine.weights.tiny import FILES, load_tiny
 
-__all__ = ["DOWNLOADS", "MODELS", "Entry", "find_model", "load_model"]
+__all__ = ["DOWNLOADS", "MODELS", "Entry", "find_model", "load_model", "look_up"]
 
 _BUNDLED = Path(str(files("jackdaw.engine.models"))) / "weights"
 
@@ -123,22 +123,20 @@ DOWNLOADS = tuple(entry.name for entry in MODELS.values() if not entry.bundled)
 """Names of the models that are fetched."""
 
 
-def find_model(name: str) -> Entry:
+def look_up(name: str) -> Entry | None:
     """Return the model of that name, or of ``NAME@CHECKPOINT``: the same with a checkpoint of the user's own.
 
-    Files that belong to it are those in the official layout round the checkpoint (``../resources``), if there are any,
-    else those that were fetched.
+    None if there is no such name. Files that belong to it are those in the official layout round the checkpoint
+    (``../resources``), if there are any, else those that were fetched.
 
     Raises
     ------
     ValueError
-        If there is none, or it has no checkpoint.
+        If it takes no checkpoint.
     """
     plain, at, checkpoint = name.partition("@")
-    if plain not in MODELS:
-        raise ValueError(f"no model named {plain!r}; there are: {', '.join(MODELS)}")
-    entry = MODELS[plain]
-    if not at:
+    entry = MODELS.get(plain)
+    if entry is None or not at:
         return entry
     if entry.bundled:
         raise ValueError(f"{plain} takes no checkpoint; those that do are: {', '.join(DOWNLOADS)}")
@@ -153,6 +151,20 @@ def find_model(name: str) -> Entry:
         return model
 
     return replace(entry, loader=load, weights=weights, root=root)
+
+
+def find_model(name: str) -> Entry:
+    """Return what :func:`look_up` finds.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or it takes no checkpoint.
+    """
+    entry = look_up(name)
+    if entry is None:
+        raise ValueError(f"no model named {name.partition('@')[0]!r}; there are: {', '.join(MODELS)}")
+    return entry
 
 
 def load_model(name: str) -> Model:

@@ -71,9 +71,12 @@ def summary(status: dict[str, Any], started: float, *, record: str | None) -> st
     if not status or not status.get("first_sound_ns"):
         return "no sound was made"
     first = status["first_sound_ns"] / 1e9 - started
+    spans = [f"{part} {seconds:.1f}" for part, seconds in status["loading_s"].items()]
+    spans.append(f"the rest {max(0.0, first - sum(status['loading_s'].values())):.1f}")
     lines = [
         f"played {status['played_s']:.1f} s, first sound after {first:.1f} s, {status['rtf']:.1f}x real time, "
         f"latency {status['loop_latency_ms']:.0f} ms",
+        f"start, in seconds: {', '.join(spans)}",
         f"underruns after the first second: {status['underruns_after_start']}; "
         f"xruns: {status['xruns']}, ours: {status['xruns_ours']}",
     ]

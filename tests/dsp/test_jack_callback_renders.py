@@ -94,6 +94,31 @@ def test_notes_arrive_on_their_frames(pair: tuple[SegmentWriter, SegmentReader],
     assert pair[0].counters.midi_dropped == 1
 
 
+def test_a_block_with_too_many_notes_ends_in_a_reset(
+    pair: tuple[SegmentWriter, SegmentReader], jack: CardboardJack
+) -> None:
+    """A note-off may be among the lost ones; SysEx before them takes nobody's place."""
+    writer = pair[0]
+    jack.cycle(ramp(0, BLOCK))
+    sysex, notes = b"\xf0" + bytes(20) + b"\xf7", [(7, bytes([0x90, number % 128, 1])) for number in range(300)]
+    jack.notes = [(0, sysex)] * 300 + notes[:256]
+    jack.cycle(ramp(0, BLOCK))
+    assert writer.read_midi() == [(BLOCK + frame, message) for frame, message in notes[:256]]
+    jack.notes = notes
+    jack.cycle(ramp(0, BLOCK))
+    told = writer.read_midi()
+    assert [message for _, message in told] == [message for _, message in notes[:255]] + [b"\xff"]
+    assert writer.counters.midi_dropped == 300 + 44
+
+
+def test_notes_are_released_once(pair: tuple[SegmentWriter, SegmentReader], jack: CardboardJack) -> None:
+    jack.cycle(ramp(0, BLOCK))
+    pair[1].renderer.release_notes()
+    jack.cycle(ramp(0, BLOCK))
+    jack.cycle(ramp(0, BLOCK))
+    assert pair[0].read_midi() == [(BLOCK, b"\xff")]
+
+
 def test_the_transport_arrives(pair: tuple[SegmentWriter, SegmentReader], jack: CardboardJack) -> None:
     jack.rolling = 1
     jack.position.frame = 123_456

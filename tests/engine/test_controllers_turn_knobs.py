@@ -5,6 +5,7 @@ import random
 from pathlib import Path
 
 import pytest
+from engines import serving
 from players import Reader, hosting, opened, wait_for
 from test_notes_and_time_reach_the_model import midi
 
@@ -12,6 +13,8 @@ from jackdaw.engine.controllers import Controller, Decoder, Move, messages
 from jackdaw.engine.midi_map import MidiMap, map_path
 from jackdaw.engine.models.beep import Beep
 from jackdaw.engine.parameters import PARAMETERS
+from jackdaw.engine.protocol.client import ControlClient
+from jackdaw.engine.protocol.messages import ControlError
 from jackdaw.engine.tapers import position_of, value_at
 
 
@@ -151,3 +154,24 @@ def test_controllers_of_the_segment_turn_knobs() -> None:
             assert session.values()["temperature"] == 4.0
             assert session.revision > before
             assert session.status()["controller"] == {"cc": 7, "channel": 1, "position": 1 / 127, "moves": 4}
+
+
+def test_clients_read_and_change_the_map(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    knob = {"cc": 74, "channel": 1}
+    with serving("test"), ControlClient("test", timeout=10.0) as client:
+        assert client.ask("controllers")["controllers"] == {}
+        assert client.ask("controllers", parameter="guidance", controller=knob)["controllers"] == {"guidance": knob}
+        for wrong in (
+            {"parameter": "guidance"},
+            {"controller": knob},
+            {"parameter": "loudness", "controller": knob},
+            {"parameter": "guidance", "controller": {"cc": 120}},
+            {"parameter": "guidance", "controller": {"nrpn": -1}},
+            {"parameter": "guidance", "controller": [74]},
+        ):
+            with pytest.raises(ControlError) as error:
+                client.ask("controllers", **wrong)
+            assert error.value.code == "bad value"
+        assert client.ask("controllers")["controllers"] == {"guidance": knob}
+        assert client.ask("controllers", parameter="guidance", controller=None)["controllers"] == {}

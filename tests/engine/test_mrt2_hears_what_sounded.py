@@ -10,7 +10,7 @@ from mrt2_models import REDUCED, small_mrt2, whole
 
 from jackdaw.engine.models import spectrostream as codec
 from jackdaw.engine.models.contract import Audio, Controls
-from jackdaw.engine.models.mrt2 import ENCODER_AHEAD, FRAME, MRT2, Codes
+from jackdaw.engine.models.mrt2 import ENCODER_AHEAD, ENCODER_PAST, FRAME, MRT2, REST, Codes
 from jackdaw.engine.models.mrt2_depthformer import NOTHING
 
 LOUDEST = 256.0
@@ -128,6 +128,44 @@ def test_what_it_is_told_are_the_codes_of_what_sounded() -> None:
     codes = codec.quantise(books, jax.jit(codec.encode)(whole()["encoder"], recording), REDUCED.levels)
     first = played.spec.look_ahead // FRAME + 2  # frames that are known from their first sample to their last
     np.testing.assert_array_equal(np.stack(told[first:]), codes[first:-1])
+
+
+class Counted(Ledger):
+    """Tells how often it encoded."""
+
+    def encode(self, encoder: Any, audio: Audio) -> tuple[Any, Codes]:
+        encoded.append(1)
+        return super().encode(encoder, audio)
+
+
+encoded: list[int] = []
+
+
+def test_silence_costs_nothing() -> None:
+    played = MRT2(Counted(1), lambda prompt: np.zeros(768, np.float32), lambda style: [0] * 4)
+    state, counts = played.init(0), []
+    for step in range(5 + 2 * REST):
+        encoded.clear()
+        state, _ = played.step(state, Controls(), tone(100.0 if step == 4 else 0.0))
+        counts.append(len(encoded))
+    assert counts == [0] * 4 + [ENCODER_PAST + 1] + [1] * (REST - 1) + [0] * (REST + 1)
+
+
+def test_an_encoder_that_rested_hears_as_one_that_did_not() -> None:
+    played = small_mrt2()
+    results = []
+    for ticking in (False, True):
+        state, heard_codes = played.init(5), []
+        for step in range(2 * REST + 6):
+            noise = 0.1 * np.random.default_rng(step).normal(size=(FRAME, 2)).astype(np.float32)
+            plays = step < 4 or step >= REST + 30
+            wakes = ticking and not plays
+            state, _ = played.step(state, Controls(), noise if plays else np.zeros_like(noise))
+            if wakes:
+                state = {**state, "quiet": np.minimum(state["quiet"], np.int32(REST - 2))}
+            heard_codes.append(played.context(state))
+        results.append(np.stack(heard_codes))
+    np.testing.assert_array_equal(*results)
 
 
 def test_a_player_without_ears_plays_on() -> None:

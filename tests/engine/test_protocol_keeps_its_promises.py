@@ -22,6 +22,7 @@ from jackdaw.engine.protocol.desk import BURST, Desk
 from jackdaw.engine.protocol.messages import OPERATIONS, ControlError, Request
 from jackdaw.engine.protocol.revisions import CLIENTS
 from jackdaw.engine.protocol.transfers import PART
+from jackdaw.engine.weights.registry import MODELS
 
 Served = tuple[ControlClient, Host, threading.Event]
 
@@ -48,8 +49,10 @@ def test_hello_tells_what_there_is(client: ControlClient) -> None:
     assert hello["ops"] == list(OPERATIONS)
     assert hello["telemetry"].startswith("ipc://")
     assert hello["limits"]["message"] == 1 << 20
-    assert [model["name"] for model in client.ask("models")["models"]][:2] == ["tiny", "beep"]
-    assert all(model["installed"] and model["summary"] for model in client.ask("models")["models"])
+    models = {model["name"]: model for model in client.ask("models")["models"]}
+    assert set(models) == set(MODELS)
+    assert models["tiny"]["installed"]
+    assert all(model["summary"] for model in models.values())
 
 
 def test_tree_lists_every_parameter(client: ControlClient) -> None:

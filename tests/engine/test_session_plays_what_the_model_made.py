@@ -167,6 +167,7 @@ def test_status_says_what_is_so() -> None:
             assert status["played_s"] == pytest.approx(2.0, abs=0.1)
             assert status["loop_latency"] == reader.segment.loop_latency
             assert status["rtf"] > 0
+            assert list(status["loading_s"]) == ["fingerprint", "weights", "warm-up"]
             assert status["first_sound_ns"] > 0
             assert len(status["heard"]["tokens"]) == 4
             assert status["levels"]["in"][0] > -40

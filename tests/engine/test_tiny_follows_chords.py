@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from jackdaw.engine.models.contract import Chord, Clock, Controls
-from jackdaw.engine.models.tiny_lm import CHORD_TONES
+from jackdaw.engine.models.contract import CHORD_TONES, Chord, Clock, Controls
 from jackdaw.engine.weights.registry import load_model
 
 STEPS, RATE = 150, 48000

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from jackdaw.engine.models.contract import Chord, Clock, Controls
+from jackdaw.engine.models.sampling import most_likely
 from jackdaw.engine.models.tiny_lm import (
     CONDITION_SIZE,
     NOTHING,
@@ -19,7 +20,7 @@ from jackdaw.engine.models.tiny_lm import (
     init_params,
     level_logits,
 )
-from jackdaw.engine.models.tiny_lm_stream import advance, by_level, init_row, most_likely, sampling_noise, step
+from jackdaw.engine.models.tiny_lm_stream import advance, by_level, init_row, sampling_noise, step
 
 CONFIG = LMConfig(
     levels=3, codebook=64, layers=2, width=32, heads=2, depth_width=16, depth_hidden=16, window=10, period=32

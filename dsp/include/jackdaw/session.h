@@ -142,6 +142,7 @@ void jd_client_request_stop(jd_client* client, int stop);      /* 1: fade out, p
 int jd_client_stopped(const jd_client* client);                /* 1: a requested stop has been played to its end */
 void jd_client_engine_gone(jd_client* client, uint64_t writer_instance); /* silence until another instance writes */
 void jd_client_set_patience(jd_client* client, uint64_t ns);   /* freewheel: longest wait without any new frame; 10 s */
+void jd_client_release_notes(jd_client* client); /* JACK: all notes off in the next block, as a MIDI source has gone */
 
 /* ---- the client: audio thread, RT-safe (but for the waits of freewheel and offline rendering) ------------------------ */
 
@@ -150,7 +151,8 @@ void jd_client_set_patience(jd_client* client, uint64_t ns);   /* freewheel: lon
 void jd_render(jd_client* client, const float* const* in, float* const* out, uint32_t channels_in, uint32_t channels_out,
                uint32_t frames, uint32_t flags);
 
-/* Hand over a MIDI message or the transport of the block that the next jd_render() renders. */
+/* Hand over a MIDI message or the transport of the block that the next jd_render() renders. At most 256 messages: when one
+ * more comes, the last becomes a system reset (FF), since a note-off may be among those that are lost. */
 void jd_client_midi(jd_client* client, uint32_t offset, const uint8_t* bytes, uint32_t size);
 void jd_client_transport(jd_client* client, const jd_transport* transport);
 
