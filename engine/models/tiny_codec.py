@@ -28,6 +28,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from jackdaw.engine.models.products import Dense, product
 from jackdaw.engine.models.tiny_spectrum import BANDS, FRAMES_PER_TOKEN
 
 __all__ = [
@@ -131,9 +132,9 @@ class _Block(nn.Module):
         # A sum of shifted slices: XLA's grouped convolution is two orders slower on CPUs.
         y = sum(known[..., k : k + x.shape[-2], :] * taps[k] for k in range(c.kernel))
         y = nn.LayerNorm(name="norm")(y)
-        y = nn.Dense(c.hidden, name="widen")(y)
+        y = Dense(c.hidden, name="widen")(y)
         y = nn.gelu(y, approximate=True)
-        y = nn.Dense(c.width, name="narrow", kernel_init=nn.initializers.normal(1e-3))(y)
+        y = Dense(c.width, name="narrow", kernel_init=nn.initializers.normal(1e-3))(y)
         return x + y, known[..., x.shape[-2] :, :]
 
 
@@ -146,10 +147,10 @@ class _Encoder(nn.Module):
     def __call__(self, values: Array) -> Array:
         c = self.config
         y = values.reshape(*values.shape[:-1], FRAMES_PER_TOKEN, 3 * BANDS) / SPREAD
-        y = nn.gelu(nn.Dense(c.encoder, name="frame")(y), approximate=True)
-        y = nn.Dense(2 * c.encoder, name="join")(y.reshape(*y.shape[:-2], -1))
+        y = nn.gelu(Dense(c.encoder, name="frame")(y), approximate=True)
+        y = Dense(2 * c.encoder, name="join")(y.reshape(*y.shape[:-2], -1))
         y = nn.gelu(y, approximate=True)
-        return nn.Dense(c.latent, name="latent", kernel_init=nn.initializers.normal(1e-3))(y)
+        return Dense(c.latent, name="latent", kernel_init=nn.initializers.normal(1e-3))(y)
 
 
 class _Reader(nn.Module):
@@ -161,9 +162,9 @@ class _Reader(nn.Module):
     def __call__(self, values: Array) -> Array:
         c = self.config
         y = values.reshape(*values.shape[:-1], FRAMES_PER_TOKEN, 3 * BANDS)
-        y = nn.gelu(nn.Dense(c.reader, name="frame")(y), approximate=True)
-        y = nn.Dense(c.reader + c.reader // 2, name="join")(y.reshape(*y.shape[:-2], -1))
-        return nn.Dense(SCORE, name="chances")(nn.gelu(y, approximate=True))
+        y = nn.gelu(Dense(c.reader, name="frame")(y), approximate=True)
+        y = Dense(c.reader + c.reader // 2, name="join")(y.reshape(*y.shape[:-2], -1))
+        return Dense(SCORE, name="chances")(nn.gelu(y, approximate=True))
 
 
 class _Decoder(nn.Module):
@@ -172,16 +173,16 @@ class _Decoder(nn.Module):
     @nn.compact
     def __call__(self, latent: Array, state: State) -> tuple[Array, State]:
         c, after = self.config, []
-        x = nn.Dense(c.width, name="latent")(latent)
+        x = Dense(c.width, name="latent")(latent)
         for i in range(c.decoder_coarse):
             x, past = _Block(c, name=f"coarse_{i}")(x, state[i])
             after.append(past)
-        x = nn.Dense(FRAMES_PER_TOKEN * c.width, name="unfold")(x)
+        x = Dense(FRAMES_PER_TOKEN * c.width, name="unfold")(x)
         x = x.reshape(*x.shape[:-2], x.shape[-2] * FRAMES_PER_TOKEN, c.width)
         for i in range(c.decoder_fine):
             x, past = _Block(c, name=f"fine_{i}")(x, state[c.decoder_coarse + i])
             after.append(past)
-        x = nn.Dense(3 * BANDS, name="write")(x)
+        x = Dense(3 * BANDS, name="write")(x)
         return x.reshape(*x.shape[:-1], 3, BANDS) * SPREAD + CENTRE, tuple(after)
 
 
@@ -243,7 +244,7 @@ def encode_latent(params: Params, state: State, bands: Array, *, config: CodecCo
     """
     encoder, heard = params["encoder"], jnp.log(bands + HEARING).reshape(*bands.shape[:-2], 3 * BANDS)
     values = _joined(heard - encoder["mean"])
-    sound = values @ encoder["project"] + _Encoder(config).apply({"params": encoder["net"]}, values)
+    sound = product(values, encoder["project"]) + _Encoder(config).apply({"params": encoder["net"]}, values)
     logits = score_logits(encoder["score"], bands, config=config)
     return state, jnp.concatenate([sound, SCORE_WEIGHTS * jax.nn.sigmoid(logits)], axis=-1)
 

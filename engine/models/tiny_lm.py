@@ -23,6 +23,7 @@ from jax import lax
 from numpy.typing import NDArray
 
 from jackdaw.engine.models.contract import CHORD_TONES, Chord, Clock, Controls, Style
+from jackdaw.engine.models.products import Dense, product
 
 __all__ = [
     "BAND_DIMS",
@@ -255,10 +256,10 @@ class _Block(nn.Module):
     def setup(self) -> None:
         width = self.config.width
         self.norm_attend, self.norm_expand = nn.RMSNorm(), nn.RMSNorm()
-        self.project = nn.Dense(3 * width, use_bias=False)
-        self.merge = nn.Dense(width, use_bias=False)
-        self.expand = nn.Dense(4 * width, use_bias=False)
-        self.contract = nn.Dense(width, use_bias=False)
+        self.project = Dense(3 * width, use_bias=False)
+        self.merge = Dense(width, use_bias=False)
+        self.expand = Dense(4 * width, use_bias=False)
+        self.contract = Dense(width, use_bias=False)
 
     def heads(self, x: jax.Array, rotation: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Queries, keys and values, each (batch, frames, heads, head size)."""
@@ -287,12 +288,12 @@ class Network(nn.Module):
     def setup(self) -> None:
         """Name the parts."""
         c = self.config
-        self.enter = nn.Dense(c.width, use_bias=False)
-        self.listen = nn.Dense(c.width, use_bias=False)
-        self.steer = nn.Dense(c.width)
+        self.enter = Dense(c.width, use_bias=False)
+        self.listen = Dense(c.width, use_bias=False)
+        self.steer = Dense(c.width)
         self.blocks = [_Block(c) for _ in range(c.layers)]
         self.norm_out = nn.RMSNorm()
-        self.descend = nn.Dense(c.levels * c.depth_width)
+        self.descend = Dense(c.levels * c.depth_width)
 
     def along_time(self, played: jax.Array, heard: jax.Array, cond: jax.Array, drop: _Drop = None) -> jax.Array:
         """Whole sequences: outputs (batch, frames, levels, depth_width) from embedded codes and conditions."""
@@ -341,9 +342,10 @@ def level_logits(params: Params, level: int, outlook: jax.Array, coarser: jax.Ar
         Sum of the embeddings of the coarser levels' codes, of the same shape.
     """
     both = jnp.concatenate([outlook, coarser], axis=-1)
-    x = outlook + jnp.square(nn.relu(both @ params["refine_in"][level])) @ params["refine_out"][level]
+    hidden = jnp.square(nn.relu(product(both, params["refine_in"][level])))
+    x = outlook + product(hidden, params["refine_out"][level])
     x = x * lax.rsqrt(jnp.mean(jnp.square(x), axis=-1, keepdims=True) + 1e-6)
-    return x @ params["heads"][level]
+    return product(x, params["heads"][level])
 
 
 def init_params(config: LMConfig, seed: int) -> dict[str, Any]:
