@@ -32,6 +32,7 @@ def _parser(log: Log) -> argparse.ArgumentParser:
     parser.add_argument("--hear", choices=["aligned", "newest"], help="how it hears (default: by model)")
     parser.add_argument("--prompt", action="append", default=[], metavar="TEXT[:WEIGHT]")
     parser.add_argument("--audio-prompt", action="append", default=[], metavar="FILE[:WEIGHT]")
+    parser.add_argument("--listen", metavar="FILE", help="hear a file round and round in the place of the input")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="turn a knob")
     return parser
 
@@ -69,6 +70,7 @@ def _play(arguments: argparse.Namespace, log: Log, stop: threading.Event) -> Non
         hear=arguments.hear,
         parameters=_values(arguments.set),
         prompts=prompts,
+        listen=arguments.listen,
     )
     first = First(session=arguments.session, model=arguments.model, options=options)
     serve(arguments.session, log=log, stop=stop, first=first)

@@ -19,8 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jackdaw.dsp import equal_power_ramp, lib
+from jackdaw.engine._ear import Ear
+from jackdaw.engine._entrance import Entrance
 from jackdaw.engine._errors import HostError
 from jackdaw.engine._knobs import Knobs, Steering
+from jackdaw.engine._live_style import LiveStyle
 from jackdaw.engine._mapped import MappedKnobs
 from jackdaw.engine._midi import SYSTEM_RESET
 from jackdaw.engine._notes import Notes
@@ -115,6 +118,9 @@ class Player:
         self._shared = shared
         self._writer = shared.writer
         self._steering = Steering(shared.knobs, model.spec)
+        self._ear = Ear(model.spec)
+        self._entrance = Entrance(model.spec)
+        self._live_style = LiveStyle(model, shared.say)
         self._reader: tuple[int, int, int] | None = None
         self._is_fresh = False
         self._letters: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
@@ -216,6 +222,8 @@ class Player:
         )
         self._writer.read_midi()
         self._shared.notes.clear()
+        self._ear.begin_epoch()
+        self._entrance.begin_epoch()
         self._reader, self.stream = reader, stream
         self._publish_pace(stream)
         self._writer.publish(ring_rate=stream.rate)
@@ -250,6 +258,7 @@ class Player:
 
     def close(self) -> None:
         """Answer the letters that nobody will open any more."""
+        self._live_style.close()
         with self._letters_lock:
             self.ended = True
             letters = list(self._letters)
@@ -264,13 +273,20 @@ class Player:
         stream, shared = self.stream, self._shared
         assert stream is not None
         self._waited = min(max(0.0, time.monotonic() - self._free_since), stream.lateness)
-        heard = stream.hear()
+        live = stream.hear()
         self._queue_midi()
-        spec = self.model.spec
+        spec, values = self.model.spec, shared.knobs.now.values
         played = shared.notes.step(self._writer.in_read, spec.step_seconds)
-        clock = self._clock(stream) if "clock" in spec.controls else None
-        controls = self._steering.controls(clock, played.notes if played.notes and "notes" in spec.controls else None)
-        if played.chord is not None and "chord" in spec.controls and shared.knobs.now.values["chords"] >= 0.5:
+        clock = self._clock(stream)
+        late = round(stream.pace.loop * spec.sample_rate / stream.rate)
+        heard = self._ear.hear(live, values, clock, late)
+        self._entrance.look(live, values, clock)
+        controls = self._steering.controls(
+            clock if "clock" in spec.controls else None,
+            played.notes if played.notes and "notes" in spec.controls else None,
+            self._live_style.look(values["live_style"] > 0, self._ear.newest),
+        )
+        if played.chord is not None and "chord" in spec.controls and values["chords"] >= 0.5:
             controls = controls.with_(chord=played.chord)
         if played.drums and "drums" in spec.controls:
             controls = controls.with_(drums=True)
@@ -304,7 +320,7 @@ class Player:
         if self._tail is not None:
             audio = self._after_reset(self._tail, audio)
             self._tail = None
-        audio = self._steering.with_volume(audio)
+        audio = self._steering.with_volume(self._entrance.shaped(audio))
         if self._fade:
             audio = audio * self._fade.popleft()
         if self._shared.recording is not None:
@@ -340,6 +356,10 @@ class Player:
                 raise HostError(f"{self.model.spec.name} breaks down: {error!r}", "failed") from error
         self.state = state
         return self._writer.epoch
+
+    def listen(self, source: Audio | None) -> None:
+        """Let a sound be heard round and round in the place of the input (a letter); None: the input again."""
+        self._ear.listen(source)
 
     def _open_letters(self) -> None:
         while self._letters:

@@ -133,6 +133,7 @@ class Tiny:
                 {"style", "temperature", "top_k", "guidance", "hear", "input_gain", "feedback", "clock", "chord"}
             ),
             hears=True,
+            hears_at=spectrum.LOOKAHEAD - spectrum.TOKEN_SAMPLES,
         )
 
     @property

@@ -110,6 +110,7 @@ OPERATIONS: dict[str, Operation] = {
         slow=True,
     ),
     "record": Operation(takes={"path": fields.recording}, changes=True, slow=True),
+    "listen": Operation(takes={"path": fields.source}, changes=True, slow=True),
     "status": Operation(),
     "controllers": Operation(
         takes={"parameter": fields.text, "controller": fields.controller}, session=False, slow=True

@@ -202,9 +202,7 @@ class Operations:
     def _prompt(self, request: Request, _caller: Caller) -> dict[str, Any]:
         session = self._session(request)
         for prompt in request.fields["prompts"]:
-            # opening a pipe would wait for who writes into it, and with it all clients
-            if prompt.audio is not None and not stat.S_ISREG(os.stat(prompt.audio).st_mode):
-                raise ControlError(f"{prompt.audio} is not an audio file", "bad file")
+            _regular(prompt.audio)
         prompts = session.set_prompts(request.fields["prompts"])
         return {"prompts": [_told(prompt) for prompt in prompts], "values": session.values()}
 
@@ -256,6 +254,10 @@ class Operations:
         path = self._session(request).record(request.fields.get("path"))
         return {"path": None if path is None else str(path)}
 
+    def _listen(self, request: Request, _caller: Caller) -> dict[str, Any]:
+        path = self._session(request).listen(_regular(request.fields.get("path")))
+        return {"path": None if path is None else str(path)}
+
     def _controllers(self, request: Request, _caller: Caller) -> dict[str, Any]:
         midi_map, given = self._host.midi_map, request.fields
         if len(given) == 1:
@@ -267,6 +269,13 @@ class Operations:
 
     def _status(self, request: Request, _caller: Caller) -> dict[str, Any]:
         return {"status": self._session(request).status()}
+
+
+def _regular(path: str | None) -> str | None:
+    """Return a path that may be opened: opening a pipe would wait for who writes into it, and with it all clients."""
+    if path is not None and not stat.S_ISREG(os.stat(path).st_mode):
+        raise ControlError(f"{path} is not an audio file", "bad file")
+    return path
 
 
 def _description(session: Session) -> dict[str, Any]:

@@ -62,6 +62,8 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     reset.add_argument("--seed", type=int, help="start from this seed (default: the session's)")
     record = add("record", _record, "record into a FLAC file on the engine's machine; without FILE: end recording")
     record.add_argument("file", nargs="?", metavar="FILE.flac")
+    listen = add("listen", _listen, "hear a file round and round in the place of the input; without FILE: the input")
+    listen.add_argument("file", nargs="?", metavar="FILE")
     add("status", lambda client, _: client.tell("status"), "show how the session is doing")
     watch = add("watch", _watch, "show telemetry as it comes, until Ctrl-C", session=False)
     watch.add_argument("--count", type=int, metavar="N", help="end after so many messages")
@@ -150,6 +152,10 @@ def _reset(client: ControlClient, arguments: argparse.Namespace) -> dict[str, An
 
 def _record(client: ControlClient, arguments: argparse.Namespace) -> dict[str, Any]:
     return client.tell("record", **({"path": _path(arguments, arguments.file)} if arguments.file else {}))
+
+
+def _listen(client: ControlClient, arguments: argparse.Namespace) -> dict[str, Any]:
+    return client.tell("listen", **({"path": _path(arguments, arguments.file)} if arguments.file else {}))
 
 
 def _watch(client: ControlClient, arguments: argparse.Namespace) -> dict[str, Any]:
