@@ -5,7 +5,8 @@ asks :meth:`Player.look` when the next step is due, fetches what the step takes 
 what it made with :meth:`Player.end`. Other threads put letters in (:meth:`Player.ask`), which are opened between steps.
 
 A reader that attaches, attaches anew or changes its rate begins a new epoch with fresh resamplers; without a reader the
-session idles and the model's state rests.
+session idles and the model's state rests. When the studio's time jumps within the bar (it starts, or goes elsewhere),
+the music that waits is of a time that will not come: the next step begins a new epoch as well, with the same state.
 """
 
 import threading
@@ -13,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -49,6 +51,7 @@ _RESET_FADE_S = 0.01
 _DRAIN_S = 3.0
 _ANSWER_S = 30.0
 _COST_WEIGHT = 0.1
+_JUMP_S = 0.030
 
 _T = TypeVar("_T")
 
@@ -132,6 +135,8 @@ class Player:
         self._waited = 0.0
         self._adapted = 0.0
         self._tail: Audio | None = None
+        self._expected: Clock | None = None
+        self._jumps = False
         self._leaving = threading.Event()
         self._fade: deque[NDArray[np.float32]] | None = None
         self._drained_at: float | None = None
@@ -207,7 +212,8 @@ class Player:
         self._watch(self.stream)
         return _FREEWHEEL_POLL_S if self._writer.freewheeling else min(wait, _POLL_S)
 
-    def _begin_epoch(self, reader: tuple[int, int, int]) -> None:
+    def _begin_epoch(self, reader: tuple[int, int, int], *, goes_on: bool = False) -> None:
+        """Begin a new epoch; if the music goes on, notes are held on and what was heard is remembered."""
         self._reset_ring()
         stream = Stream(
             self._writer,
@@ -220,10 +226,12 @@ class Player:
             now=time.monotonic(),
             p99=0.0 if self._is_fresh else self._p99,
         )
-        self._writer.read_midi()
-        self._shared.notes.clear()
-        self._ear.begin_epoch()
-        self._entrance.begin_epoch()
+        if not goes_on:
+            self._writer.read_midi()
+            self._shared.notes.clear()
+            self._ear.begin_epoch()
+            self._entrance.begin_epoch()
+            self._expected, self._jumps = None, False
         self._reader, self.stream = reader, stream
         self._publish_pace(stream)
         self._writer.publish(ring_rate=stream.rate)
@@ -277,7 +285,7 @@ class Player:
         self._queue_midi()
         spec, values = self.model.spec, shared.knobs.now.values
         played = shared.notes.step(self._writer.in_read, spec.step_seconds)
-        clock = self._clock(stream)
+        clock = self._timed(stream)
         late = round(stream.pace.loop * spec.sample_rate / stream.rate)
         heard = self._ear.hear(live, values, clock, late)
         self._entrance.look(live, values, clock)
@@ -298,6 +306,19 @@ class Player:
         if len(events) == lib.JD_MIDI_CAPACITY:  # the ring was full: a note-off may be among what did not fit
             self._shared.notes.queue([(events[-1][0], SYSTEM_RESET)])
             self._shared.say("too many MIDI messages at once: all notes off")
+
+    def _timed(self, stream: Stream) -> Clock | None:
+        """Return the musical time of the next step; if it has jumped, that at which the step would be ready."""
+        clock, expected = self._clock(stream), self._expected
+        spec = self.model.spec
+        follows = "clock" in spec.controls and not self._writer.freewheeling and stream.position > stream.start
+        if clock is not None and follows and not _is_near(clock, expected):
+            self._jumps = True
+            ahead = self._cost + spec.look_ahead / spec.sample_rate
+            clock = self._shared.time.clock(self._shared.time.now + round(ahead * stream.rate), stream.rate) or clock
+        beats = None if clock is None else clock.beat + clock.bpm / 60.0 * spec.step_seconds
+        self._expected = None if clock is None or beats is None else replace(clock, beat=beats % clock.beats_per_bar)
+        return clock
 
     def _clock(self, stream: Stream) -> Clock | None:
         """Return the musical time at which the next step will be heard.
@@ -325,6 +346,10 @@ class Player:
             audio = audio * self._fade.popleft()
         if self._shared.recording is not None:
             self._shared.recording.offer(audio)
+        if self._jumps and self._reader is not None:
+            self._jumps = False
+            self._begin_epoch(self._reader, goes_on=True)
+            stream = self.stream
         stream.play(audio)
         if self._is_fresh and not stream.is_first_fill:
             self._is_fresh = False
@@ -403,3 +428,12 @@ class Player:
     def _watch(self, stream: Stream) -> None:
         if self._shared.report.watch(stream):
             self._shared.say("first sound")
+
+
+def _is_near(clock: Clock, expected: Clock | None) -> bool:
+    """Return whether a time within the bar is the expected one, but for what is hardly heard."""
+    if expected is None or expected.beats_per_bar != clock.beats_per_bar:
+        return False
+    bar = clock.beats_per_bar
+    away = (clock.beat - expected.beat + bar / 2) % bar - bar / 2
+    return abs(away) * 60.0 / clock.bpm <= _JUMP_S

@@ -91,7 +91,10 @@ class MusicalTime:
             if not transport.rolling or not _SLOWEST <= transport.bpm <= _FASTEST:
                 return None
             beats, bpm = max(2, min(12, round(transport.beats_per_bar))), transport.bpm
-            beat = transport.beat - 1 + transport.tick + (frame - anchor.out_frame) / rate * bpm / 60.0
+            seconds = (frame - anchor.out_frame) / rate
+            if anchor.out_frame < self._writer.epoch_start:  # of before the epoch, which begins with the next block
+                seconds = (time.monotonic_ns() - anchor.ns) / 1e9 + (frame - self._writer.epoch_start) / rate
+            beat = transport.beat - 1 + transport.tick + seconds * bpm / 60.0
         elif self._told is not None and self._told.rolling:
             beats, bpm = self._told.beats_per_bar, self._told.bpm
             beat = self._told_beat(self._told, frame, rate, anchor)
