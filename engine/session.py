@@ -7,6 +7,7 @@ thread.
 """
 
 import threading
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -315,6 +316,15 @@ class Session:
                 raise self._gone()
             self._shared.time.tell(bpm, beat, beats_per_bar, rolling)
         self._changed()
+
+    def tap(self, beats_per_bar: int = 4) -> float | None:
+        """Tap a beat now; see :meth:`~jackdaw.engine._transport.MusicalTime.tap`. Return beats per minute, if known."""
+        with self._closing:
+            if self._ended.is_set():
+                raise self._gone()
+            bpm = self._shared.time.tap(time.monotonic(), beats_per_bar)
+        self._changed()
+        return bpm
 
     def save_state(self) -> bytes:
         """Return the model's state between two steps; not prompts or parameters. A step is not waited for.

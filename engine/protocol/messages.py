@@ -98,6 +98,7 @@ OPERATIONS: dict[str, Operation] = {
         },
         changes=True,
     ),
+    "tap": Operation(takes={"beats_per_bar": fields.beats_per_bar}, changes=True),
     "state_get": Operation(takes={"snapshot": fields.snapshot, "offset": fields.offset}, slow=True),
     "state_set": Operation(
         needs={

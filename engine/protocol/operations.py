@@ -225,6 +225,9 @@ class Operations:
         self._session(request).set_transport(**given)
         return {}
 
+    def _tap(self, request: Request, _caller: Caller) -> dict[str, Any]:
+        return {"bpm": self._session(request).tap(**request.fields)}
+
     def _state_get(self, request: Request, _caller: Caller) -> dict[str, Any]:
         session = self._session(request)
         number, offset = request.fields.get("snapshot"), request.fields.get("offset", 0)
