@@ -52,6 +52,8 @@ class Options:
         To start with, at most 6.
     listen
         An audio file that is heard round and round in the place of the input.
+    state
+        Saved by :func:`~jackdaw.engine.state.save_state`, to go on from; None: a fresh one of the seed.
 
     Raises
     ------
@@ -66,6 +68,7 @@ class Options:
     parameters: Mapping[str, float] = field(default_factory=dict)
     prompts: Sequence[Prompt] = ()
     listen: str | Path | None = None
+    state: bytes | None = None
 
     def __post_init__(self) -> None:
         if self.seed < 0:
@@ -420,7 +423,8 @@ class Session:
         Raises
         ------
         ValueError, OSError
-            If the prompts to start with cannot be embedded, or the model does not fit the segment.
+            If the prompts to start with cannot be embedded, the state to start from is another model's, or the model
+            does not fit the segment.
         """
         with self._closing:
             if self._is_left:
@@ -430,7 +434,10 @@ class Session:
             raise ValueError(f"{self.model_name} has {model.spec.channels} channels, the segment has {channels}")
         self.model_hash, self._embedder, self._loading_s = model_hash, embedder, dict(seconds)
         self._use(embedder.embed(scaled(self.options.prompts)), changed=False)
-        player = Player(model, model.init(self.seed), self._shared)
+        state = model.init(self.seed)
+        if self.options.state is not None:
+            state = load_state(self.options.state, like=state)
+        player = Player(model, state, self._shared)
         if self.options.listen is not None:
             player.listen(_source(self.options.listen, model.spec))
             self._source = Path(self.options.listen)

@@ -299,6 +299,7 @@ def _description(session: Session) -> dict[str, Any]:
 def _told(prompt: Prompt) -> dict[str, Any]:
     """Return a prompt as replies have it: enough to ask for it again without embedding it anew."""
     told: dict[str, Any] = {"name": prompt.name, "weight": prompt.weight}
+    told |= {key: source for key, source in (("text", prompt.text), ("audio", prompt.audio)) if source is not None}
     if prompt.embedding is not None:
         told["embedding"] = np.ascontiguousarray(prompt.embedding, "<f4").tobytes()
     return told

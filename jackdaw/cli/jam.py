@@ -18,6 +18,7 @@ from jackdaw.cli._children import Child
 from jackdaw.cli._errors import UserError
 from jackdaw.cli._options import add_model_options, knobs, model_name, prompts
 from jackdaw.cli._status import StatusLine, summary
+from jackdaw.engine import presets
 from jackdaw.engine.protocol.client import ControlClient
 from jackdaw.engine.protocol.messages import ControlError
 
@@ -38,6 +39,7 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     parser.add_argument("--record", metavar="FILE.flac", help="record what is played")
     parser.add_argument("--session", default="jam", help="name of the session (default: jam)")
     parser.add_argument("--target-ms", type=float, default=200.0, help="music kept ready, 20..2000 ms (default: 200)")
+    parser.add_argument("--preset", metavar="NAME", help="play as a preset says; other options come on top")
     parser.add_argument("--hear-file", metavar="FILE", help="hear a file round and round in the place of the input")
     server = parser.add_argument_group("JACK")
     server.add_argument("--server", help="name of the JACK server (default: the default server)")
@@ -88,8 +90,17 @@ def _server(arguments: argparse.Namespace) -> Iterator[str]:
 
 
 def _engine_command(arguments: argparse.Namespace) -> list[str]:
-    command = ["-m", "jackdaw.engine", "--session", arguments.session, "--model", model_name(arguments)]
-    command += ["--seed", str(arguments.seed), "--target-ms", f"{arguments.target_ms:g}"]
+    command = ["-m", "jackdaw.engine", "--session", arguments.session, "--target-ms", f"{arguments.target_ms:g}"]
+    if arguments.preset is not None:
+        try:
+            path = presets.path_of(arguments.preset)
+            arguments.model = arguments.model or presets.read(path).model
+        except (ValueError, OSError) as error:
+            raise UserError(f"--preset: {error}", code=2) from error
+        command += ["--preset", str(path)]
+    command += ["--model", model_name(arguments)]
+    if arguments.seed is not None:
+        command += ["--seed", str(arguments.seed)]
     texts, audio = prompts(arguments)
     for text, weight in texts:
         command += ["--prompt", f"{text}:{weight:g}"]
