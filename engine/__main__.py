@@ -32,6 +32,7 @@ def _parser(log: Log) -> argparse.ArgumentParser:
     parser.add_argument("--hear", choices=["aligned", "newest"], help="how it hears (default: by model)")
     parser.add_argument("--prompt", action="append", default=[], metavar="TEXT[:WEIGHT]")
     parser.add_argument("--audio-prompt", action="append", default=[], metavar="FILE[:WEIGHT]")
+    parser.add_argument("--osc", type=int, help="speak OSC on this port of loopback")
     parser.add_argument("--preset", metavar="NAME", help="play as a preset says; other options come on top")
     parser.add_argument("--listen", metavar="FILE", help="hear a file round and round in the place of the input")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="turn a knob")
@@ -77,7 +78,7 @@ def _play(arguments: argparse.Namespace, log: Log, stop: threading.Event) -> Non
         state=preset.state if preset else None,
     )
     first = First(session=arguments.session, model=arguments.model, options=options)
-    serve(arguments.session, log=log, stop=stop, first=first)
+    serve(arguments.session, log=log, stop=stop, osc=arguments.osc, first=first)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

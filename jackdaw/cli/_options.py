@@ -7,7 +7,7 @@ from jackdaw.cli._errors import UserError
 from jackdaw.engine.parameters import PARAMETERS, check_value
 from jackdaw.engine.weights.registry import find_model
 
-__all__ = ["add_model_options", "knobs", "model_name", "prompts"]
+__all__ = ["add_model_options", "knobs", "model_name", "osc_port", "prompts"]
 
 Prompt = tuple[str, float]
 
@@ -39,6 +39,13 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
             metavar=f"{parameter.minimum:g}..{parameter.maximum:g}",
             help=f"{parameter.help} (default: {parameter.default:g}{unit})",
         )
+
+
+def osc_port(text: str) -> int:
+    """Read the port of ``--osc``."""
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port of 1 to 65535; OSC is spoken on 127.0.0.1 alone")
+    return int(text)
 
 
 def model_name(arguments: argparse.Namespace) -> str:

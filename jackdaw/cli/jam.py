@@ -16,7 +16,7 @@ from pathlib import Path
 from jackdaw.bridge.server import PrivateServer, ServerError, find_server
 from jackdaw.cli._children import Child
 from jackdaw.cli._errors import UserError
-from jackdaw.cli._options import add_model_options, knobs, model_name, prompts
+from jackdaw.cli._options import add_model_options, knobs, model_name, osc_port, prompts
 from jackdaw.cli._status import StatusLine, summary
 from jackdaw.engine import presets
 from jackdaw.engine.protocol.client import ControlClient
@@ -39,6 +39,7 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     parser.add_argument("--record", metavar="FILE.flac", help="record what is played")
     parser.add_argument("--session", default="jam", help="name of the session (default: jam)")
     parser.add_argument("--target-ms", type=float, default=200.0, help="music kept ready, 20..2000 ms (default: 200)")
+    parser.add_argument("--osc", type=osc_port, metavar="PORT", help="speak OSC on this port of 127.0.0.1")
     parser.add_argument("--preset", metavar="NAME", help="play as a preset says; other options come on top")
     parser.add_argument("--hear-file", metavar="FILE", help="hear a file round and round in the place of the input")
     server = parser.add_argument_group("JACK")
@@ -106,6 +107,8 @@ def _engine_command(arguments: argparse.Namespace) -> list[str]:
         command += ["--prompt", f"{text}:{weight:g}"]
     for path, weight in audio:
         command += ["--audio-prompt", f"{path}:{weight:g}"]
+    if arguments.osc is not None:
+        command += ["--osc", str(arguments.osc)]
     if arguments.hear_file:
         command += ["--listen", str(Path(arguments.hear_file).resolve())]
     for name, value in knobs(arguments).items():
