@@ -14,7 +14,6 @@ The last line is JSON; a row is appended to bench/results/bridge.jsonl.
 
 import argparse
 import contextlib
-import itertools
 import json
 import os
 import statistics
@@ -28,13 +27,13 @@ from typing import Any
 
 import _results
 import numpy as np
+from _heard import heard_latency
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from studio import Observer, Process, Studio, wait_until
 
 from jackdaw.dsp import histogram_bounds
-from jackdaw.engine.protocol.client import ControlClient
 from jackdaw.engine.protocol.messages import ControlError
 
 __all__ = ["main"]
@@ -42,8 +41,6 @@ __all__ = ["main"]
 _RATE = 48000
 _PERIODS = (64, 128, 256)
 _SOUND = 1e-4
-_TONE_HZ = 1000.0
-_BURSTS = 40
 _RESUMES = 3
 _PRODUCTS = "import numpy as np\na = np.random.rand(384, 384).astype('f')\nwhile True: b = a @ a"
 _QUANTILES = (0.5, 0.95, 0.99, 0.999)
@@ -91,50 +88,6 @@ def _loaded_run(folder: Path, model: str, period: int, seconds: float) -> dict[s
     total, upper = np.cumsum(counts), np.append(histogram_bounds()[1:], np.inf)
     times = {f"p{q * 100:g}": float(upper[np.searchsorted(total, q * total[-1])]) / 1e3 for q in _QUANTILES}
     return {**after, "us": {**times, "max": longest / 1e3}}
-
-
-def _heard(folder: Path, model: str) -> dict[str, float]:
-    """Hold a tone, which keeps the ear open and its tokens still; add noise bursts; wait until the tokens move."""
-    generator = np.random.default_rng(1)
-    with Studio(folder, _RATE, 128, model) as room:
-        room.start_server()
-        room.start_engine("--set", "feedback=0")
-        room.start_bridge("--no-connect")
-        room.wait_for_sound()
-        time.sleep(2.0)
-        with contextlib.closing(ControlClient(room.session, room.session)) as control:
-            rtf = control.status()["rtf"]
-            starts = np.cumsum(generator.integers(round(0.7 * _RATE), round(0.9 * _RATE), _BURSTS))
-            tone = 0.1 * np.sin(2.0 * np.pi * _TONE_HZ / _RATE * np.arange(int(starts[-1]) + _RATE))
-            sound = np.stack([tone, tone], axis=1).astype(np.float32)
-            for start in starts:
-                sound[start : start + 2400] += generator.uniform(-0.5, 0.5, (2400, 2)).astype(np.float32)
-            probe = room.probe(len(sound), hear=False, say=True, play=sound)
-            end = time.monotonic() + len(sound) / _RATE + 1.0
-            heard: dict[int, tuple[int, ...]] = {}
-            while time.monotonic() < end:
-                news = control.status()["heard"]
-                heard[news["ns"]] = tuple(news["tokens"])
-                time.sleep(0.004)
-        take = probe.result()
-    times = np.array(sorted(heard))
-    changed = np.array([heard[a] != heard[b] for a, b in itertools.pairwise(times)])
-    latencies = []
-    for start in starts:
-        row = int(np.searchsorted(take.cycles[:, 0], start, side="right")) - 1
-        said = int(take.cycles[row, 2]) + int((start - int(take.cycles[row, 0])) * 1e9 / _RATE)
-        quiet = changed[(times[1:] > said - 300_000_000) & (times[1:] <= said)]
-        after = times[1:][changed & (times[1:] > said)]
-        if not quiet.any() and len(after):
-            latencies.append((int(after[0]) - said) / 1e6)
-    if len(latencies) < _BURSTS // 2:
-        raise RuntimeError(f"only {len(latencies)} of {_BURSTS} bursts came out of silence: the ear is never at rest")
-    return {
-        "rtf": rtf,
-        "heard_ms_p50": float(np.percentile(latencies, 50)),
-        "heard_ms_p95": float(np.percentile(latencies, 95)),
-        "bursts": len(latencies),
-    }
 
 
 def _wait_for_level(room: Studio, since: int) -> float:
@@ -203,7 +156,7 @@ def main() -> int:
             progress.update(task, description=f"{period} frames, {arguments.seconds:g} s")
             rows[period] = (_loaded_run(folder, arguments.model, period, arguments.seconds), control)
         progress.update(task, description="heard latency")
-        heard = _heard(folder, arguments.model)
+        heard = heard_latency(folder, arguments.model)
         progress.update(task, description="first sound, resume")
         start = _start_and_resume(folder, arguments.model)
     console.print(_table(rows))

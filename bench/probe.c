@@ -32,6 +32,8 @@ static size_t note_count, note_next;
 static double bpm;
 static _Atomic int freewheeling, running, done, dead, xruns;
 static _Atomic uint64_t position;
+static int64_t lead;    /* frames by which the transport is ahead of the count, while it rolls */
+static int rolled;
 
 static uint64_t now_ns(void)
 {
@@ -57,6 +59,11 @@ static int exchange(jack_nframes_t n)
         row[1] = jack_last_frame_time(client);
         row[2] = now_ns();
         if (cycle_count > 1) missed += (uint32_t)(row[1] - row[-2]) - (row[0] - row[-3]);
+    }
+    jack_position_t transport;
+    if (jack_transport_query(client, &transport) == JackTransportRolling) {
+        lead = (int64_t)transport.frame - (int64_t)at;
+        rolled = 1;
     }
     for (uint64_t k = 0; k < left; ++k)
         for (int c = 0; c < 2; ++c) {
@@ -239,6 +246,7 @@ int main(int argc, char **argv)
     printf("{\"frames\": %llu, \"rate\": %u, \"period\": %u, \"missed\": %llu, "
            "\"late\": %llu, \"xruns\": %d", (unsigned long long)frames, jack_get_sample_rate(client),
            jack_get_buffer_size(client), (unsigned long long)missed, (unsigned long long)late, atomic_load(&xruns));
+    if (rolled) printf(", \"lead\": %lld", (long long)lead);
     if (from[0] != NULL) range("capture_latency", from[0], JackCaptureLatency);
     if (to[0] != NULL) range("playback_latency", to[0], JackPlaybackLatency);
     printf("}\n");

@@ -31,6 +31,7 @@ def _parser(log: Log) -> argparse.ArgumentParser:
     parser.add_argument("--session", default="jam", help="name of the session")
     parser.add_argument("--server", help="name of the JACK server (default: the default server)")
     parser.add_argument("--no-connect", action="store_true", help="do not connect to the hardware's ports")
+    parser.add_argument("--hear-from", metavar="CLIENT", help="connect this JACK client to the inputs")
     parser.add_argument("--record", type=Path, metavar="FILE.flac", help="record what is played, and what is heard")
     parser.add_argument("--debug-burn", action="store_true", help=argparse.SUPPRESS)
     return parser
@@ -52,6 +53,7 @@ def _play(arguments: argparse.Namespace, log: Log) -> None:
         arguments.session,
         server_name(arguments.server),
         connect=not arguments.no_connect,
+        hear_from=arguments.hear_from,
         record=arguments.record,
         log=log,
     )

@@ -1,6 +1,7 @@
 """Which ports ours are connected to: the default at first, then what the user made of it, over server restarts too."""
 
 import contextlib
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,10 +17,13 @@ class Connections:
     ----------
     automatic
         Connect to the hardware at first.
+    hear_from
+        Connect the inputs to this client at first, and not to the hardware.
     """
 
-    def __init__(self, *, automatic: bool) -> None:
+    def __init__(self, *, automatic: bool, hear_from: str | None = None) -> None:
         self._automatic = automatic
+        self._hear_from = hear_from
         self._remembered: set[tuple[str, str]] | None = None
         self._devices: set[str] = set()
 
@@ -27,18 +31,26 @@ class Connections:
         """Connect an active client as it was before, or to the hardware if it never was; return what failed."""
         if self._remembered is not None:
             wanted = [(self._full(client, a), self._full(client, b)) for a, b in sorted(self._remembered)]
-        elif self._automatic:
-            wanted = _hardware(client)
         else:
-            wanted = []
+            wanted = _hardware(client, capture=self._hear_from is None) if self._automatic else []
+            wanted += self._heard(client)
         self._devices = _devices(client)
         failed = []
+        if self._remembered is None and self._hear_from is not None and not self._heard(client):
+            failed.append(f"{self._hear_from} -> {client.name}: no client of that name has outputs")
         for source, target in wanted:
             try:
                 client.connect(source, target)
             except jack.JackError:
                 failed.append(f"{source} -> {target}")
         return failed
+
+    def _heard(self, client: jack.Client) -> list[tuple[str, str]]:
+        """Return connections from the first two outputs of the client that is to be heard."""
+        if self._hear_from is None:
+            return []
+        ports = client.get_ports(f"^{re.escape(self._hear_from)}:", is_audio=True, is_output=True)
+        return _pairs(ports[:2], list(client.inports))
 
     def look(self, client: jack.Client) -> tuple[set[str], set[str]]:
         """Connect MIDI devices that have come, once each, if wanted; return which have come and which have gone."""
@@ -76,9 +88,9 @@ def _devices(client: jack.Client) -> set[str]:
     return {port.name for port in client.get_ports(is_physical=True, is_midi=True, is_output=True)}
 
 
-def _hardware(client: jack.Client) -> list[tuple[str, str]]:
-    """Return connections to the first two playback and capture channels, and to every MIDI source."""
+def _hardware(client: jack.Client, *, capture: bool) -> list[tuple[str, str]]:
+    """Return connections to the first two playback and, if wanted, capture channels, and to every MIDI source."""
     playback = client.get_ports(is_physical=True, is_audio=True, is_input=True)
-    capture = client.get_ports(is_physical=True, is_audio=True, is_output=True)
-    pairs = _pairs(list(client.outports), playback[:2]) + _pairs(capture[:2], list(client.inports))
+    inputs = client.get_ports(is_physical=True, is_audio=True, is_output=True) if capture else []
+    pairs = _pairs(list(client.outports), playback[:2]) + _pairs(inputs[:2], list(client.inports))
     return pairs + [(source, port.name) for source in sorted(_devices(client)) for port in client.midi_inports]

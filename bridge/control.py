@@ -47,19 +47,23 @@ class Bridge:
         Name of the JACK server.
     connect
         Connect to the hardware's ports at first.
+    hear_from
+        JACK client to connect the inputs to at first, instead of the hardware.
     record
         FLAC file to record to, or None.
     log
         Where events go.
     """
 
-    def __init__(self, session: str, server: str, *, connect: bool, record: Path | None, log: Log) -> None:
+    def __init__(
+        self, session: str, server: str, *, connect: bool, hear_from: str | None = None, record: Path | None, log: Log
+    ) -> None:
         self._name = "jackdaw" if session == "jam" else f"jackdaw-{session}"
         self._server = server
         self._log = log
         self._renderer = Client()
         self._attachment = Attachment(session, self._renderer)
-        self._connections = Connections(automatic=connect)
+        self._connections = Connections(automatic=connect, hear_from=hear_from)
         self._recorder = None if record is None else Recorder(record, self._renderer)
         self._client: JackClient | None = None
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)

@@ -27,11 +27,14 @@ def _parser(log: Log) -> argparse.ArgumentParser:
     parser = Parser(prog="python -m jackdaw.engine", description="An engine with one session.")
     parser.add_argument("--session", default="jam", help="name of the session, and of the engine")
     parser.add_argument("--model", default="tiny", help="which model plays: NAME or NAME@CHECKPOINT")
-    parser.add_argument("--seed", type=int, default=0, help="equal seed, equal music")
+    parser.add_argument("--seed", type=int, help="equal seed, equal music")
     parser.add_argument("--target-ms", type=float, default=200.0, help="least music kept ready, 20..2000")
     parser.add_argument("--hear", choices=["aligned", "newest"], help="how it hears (default: by model)")
     parser.add_argument("--prompt", action="append", default=[], metavar="TEXT[:WEIGHT]")
     parser.add_argument("--audio-prompt", action="append", default=[], metavar="FILE[:WEIGHT]")
+    parser.add_argument("--osc", type=int, help="speak OSC on this port of loopback")
+    parser.add_argument("--preset", metavar="NAME", help="play as a preset says; other options come on top")
+    parser.add_argument("--listen", metavar="FILE", help="hear a file round and round in the place of the input")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="turn a knob")
     return parser
 
@@ -53,6 +56,7 @@ def _values(settings: Sequence[str]) -> dict[str, float]:
 
 
 def _play(arguments: argparse.Namespace, log: Log, stop: threading.Event) -> None:
+    from jackdaw.engine import presets
     from jackdaw.engine.prompts import parse_prompt
     from jackdaw.engine.serve import First, serve
     from jackdaw.engine.session import Options
@@ -61,17 +65,20 @@ def _play(arguments: argparse.Namespace, log: Log, stop: threading.Event) -> Non
     if not 20.0 <= arguments.target_ms <= 2000.0:
         raise ValueError(f"--target-ms {arguments.target_ms:g}: give 20 to 2000")
     find_model(arguments.model)
+    preset = None if arguments.preset is None else presets.read(presets.path_of(arguments.preset))
     prompts = [parse_prompt(text) for text in arguments.prompt]
     prompts += [parse_prompt(path, audio=True) for path in arguments.audio_prompt]
     options = Options(
-        seed=arguments.seed,
+        seed=arguments.seed if arguments.seed is not None else preset.seed if preset else 0,
         floor_s=arguments.target_ms / 1e3,
         hear=arguments.hear,
-        parameters=_values(arguments.set),
-        prompts=prompts,
+        parameters={**(preset.parameters if preset else {}), **_values(arguments.set)},
+        prompts=prompts or (preset.prompts if preset else ()),
+        listen=arguments.listen,
+        state=preset.state if preset else None,
     )
     first = First(session=arguments.session, model=arguments.model, options=options)
-    serve(arguments.session, log=log, stop=stop, first=first)
+    serve(arguments.session, log=log, stop=stop, osc=arguments.osc, first=first)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

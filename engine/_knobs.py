@@ -108,6 +108,7 @@ class Steering:
         self._spec = spec
         self._setting = knobs.now
         self._weights: tuple[float, ...] = ()
+        self._live: Style | None = None
         self._style: Style | None = None
         self._gain = 0.0
         self.settle()
@@ -118,11 +119,15 @@ class Steering:
         self._aim(self._wanted())
         self._gain = self._volume()
 
-    def controls(self, clock: Clock | None = None, notes: frozenset[int] | None = None) -> Controls:
-        """Return what steers the next step, and go on by a step."""
+    def controls(
+        self, clock: Clock | None = None, notes: frozenset[int] | None = None, live: Style | None = None
+    ) -> Controls:
+        """Return what steers the next step, and go on by a step; `live` is the style of the input, if it is known."""
         before, self._setting = self._setting, self._knobs.now
+        is_new = before.styles is not self._setting.styles or live is not self._live
+        self._live = live
         wanted = self._wanted()
-        if before.styles is not self._setting.styles:
+        if is_new:
             self._aim(wanted)
         elif wanted != self._weights:
             most = self._spec.step_seconds / _WEIGHTS_S
@@ -157,7 +162,12 @@ class Steering:
 
     def _wanted(self) -> tuple[float, ...]:
         values = self._setting.values
-        return tuple(values[f"weight_{number}"] for number in range(1, len(self._setting.styles) + 1))
+        weights = tuple(values[f"weight_{number}"] for number in range(1, len(self._setting.styles) + 1))
+        return weights if self._live is None else (*weights, values["live_style"])
+
+    @property
+    def _styles(self) -> tuple[Style, ...]:
+        return self._setting.styles if self._live is None else (*self._setting.styles, self._live)
 
     def _aim(self, weights: tuple[float, ...]) -> None:
         self._weights = weights
@@ -165,11 +175,11 @@ class Steering:
             self._style = None
             return
         try:
-            self._style = blend(self._setting.styles, weights)
+            self._style = blend(self._styles, weights)
         except ValueError:
             # opposite styles cancel at one point of a glide: the style of the step before goes on
             if self._style is None:
-                self._style = self._setting.styles[int(np.argmax(weights))]
+                self._style = self._styles[int(np.argmax(weights))]
 
     def _volume(self) -> float:
         return linear(self._setting.values["volume"], PARAMETERS["volume"].minimum)

@@ -5,7 +5,8 @@ asks :meth:`Player.look` when the next step is due, fetches what the step takes 
 what it made with :meth:`Player.end`. Other threads put letters in (:meth:`Player.ask`), which are opened between steps.
 
 A reader that attaches, attaches anew or changes its rate begins a new epoch with fresh resamplers; without a reader the
-session idles and the model's state rests.
+session idles and the model's state rests. When the studio's time jumps within the bar (it starts, or goes elsewhere),
+the music that waits is of a time that will not come: the next step begins a new epoch as well, with the same state.
 """
 
 import threading
@@ -13,14 +14,18 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from jackdaw.dsp import equal_power_ramp, lib
+from jackdaw.engine._ear import Ear
+from jackdaw.engine._entrance import Entrance
 from jackdaw.engine._errors import HostError
 from jackdaw.engine._knobs import Knobs, Steering
+from jackdaw.engine._live_style import LiveStyle
 from jackdaw.engine._mapped import MappedKnobs
 from jackdaw.engine._midi import SYSTEM_RESET
 from jackdaw.engine._notes import Notes
@@ -46,6 +51,7 @@ _RESET_FADE_S = 0.01
 _DRAIN_S = 3.0
 _ANSWER_S = 30.0
 _COST_WEIGHT = 0.1
+_JUMP_S = 0.030
 
 _T = TypeVar("_T")
 
@@ -115,6 +121,9 @@ class Player:
         self._shared = shared
         self._writer = shared.writer
         self._steering = Steering(shared.knobs, model.spec)
+        self._ear = Ear(model.spec)
+        self._entrance = Entrance(model.spec)
+        self._live_style = LiveStyle(model, shared.say)
         self._reader: tuple[int, int, int] | None = None
         self._is_fresh = False
         self._letters: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
@@ -126,6 +135,8 @@ class Player:
         self._waited = 0.0
         self._adapted = 0.0
         self._tail: Audio | None = None
+        self._expected: Clock | None = None
+        self._jumps = False
         self._leaving = threading.Event()
         self._fade: deque[NDArray[np.float32]] | None = None
         self._drained_at: float | None = None
@@ -201,7 +212,8 @@ class Player:
         self._watch(self.stream)
         return _FREEWHEEL_POLL_S if self._writer.freewheeling else min(wait, _POLL_S)
 
-    def _begin_epoch(self, reader: tuple[int, int, int]) -> None:
+    def _begin_epoch(self, reader: tuple[int, int, int], *, goes_on: bool = False) -> None:
+        """Begin a new epoch; if the music goes on, notes are held on and what was heard is remembered."""
         self._reset_ring()
         stream = Stream(
             self._writer,
@@ -214,8 +226,12 @@ class Player:
             now=time.monotonic(),
             p99=0.0 if self._is_fresh else self._p99,
         )
-        self._writer.read_midi()
-        self._shared.notes.clear()
+        if not goes_on:
+            self._writer.read_midi()
+            self._shared.notes.clear()
+            self._ear.begin_epoch()
+            self._entrance.begin_epoch()
+            self._expected, self._jumps = None, False
         self._reader, self.stream = reader, stream
         self._publish_pace(stream)
         self._writer.publish(ring_rate=stream.rate)
@@ -250,6 +266,7 @@ class Player:
 
     def close(self) -> None:
         """Answer the letters that nobody will open any more."""
+        self._live_style.close()
         with self._letters_lock:
             self.ended = True
             letters = list(self._letters)
@@ -264,13 +281,20 @@ class Player:
         stream, shared = self.stream, self._shared
         assert stream is not None
         self._waited = min(max(0.0, time.monotonic() - self._free_since), stream.lateness)
-        heard = stream.hear()
+        live = stream.hear()
         self._queue_midi()
-        spec = self.model.spec
+        spec, values = self.model.spec, shared.knobs.now.values
         played = shared.notes.step(self._writer.in_read, spec.step_seconds)
-        clock = self._clock(stream) if "clock" in spec.controls else None
-        controls = self._steering.controls(clock, played.notes if played.notes and "notes" in spec.controls else None)
-        if played.chord is not None and "chord" in spec.controls and shared.knobs.now.values["chords"] >= 0.5:
+        clock = self._timed(stream)
+        late = round(stream.pace.loop * spec.sample_rate / stream.rate)
+        heard = self._ear.hear(live, values, clock, late)
+        self._entrance.look(live, values, clock)
+        controls = self._steering.controls(
+            clock if "clock" in spec.controls else None,
+            played.notes if played.notes and "notes" in spec.controls else None,
+            self._live_style.look(values["live_style"] > 0, self._ear.newest),
+        )
+        if played.chord is not None and "chord" in spec.controls and values["chords"] >= 0.5:
             controls = controls.with_(chord=played.chord)
         if played.drums and "drums" in spec.controls:
             controls = controls.with_(drums=True)
@@ -282,6 +306,19 @@ class Player:
         if len(events) == lib.JD_MIDI_CAPACITY:  # the ring was full: a note-off may be among what did not fit
             self._shared.notes.queue([(events[-1][0], SYSTEM_RESET)])
             self._shared.say("too many MIDI messages at once: all notes off")
+
+    def _timed(self, stream: Stream) -> Clock | None:
+        """Return the musical time of the next step; if it has jumped, that at which the step would be ready."""
+        clock, expected = self._clock(stream), self._expected
+        spec = self.model.spec
+        follows = "clock" in spec.controls and not self._writer.freewheeling and stream.position > stream.start
+        if clock is not None and follows and not _is_near(clock, expected):
+            self._jumps = True
+            ahead = self._cost + spec.look_ahead / spec.sample_rate
+            clock = self._shared.time.clock(self._shared.time.now + round(ahead * stream.rate), stream.rate) or clock
+        beats = None if clock is None else clock.beat + clock.bpm / 60.0 * spec.step_seconds
+        self._expected = None if clock is None or beats is None else replace(clock, beat=beats % clock.beats_per_bar)
+        return clock
 
     def _clock(self, stream: Stream) -> Clock | None:
         """Return the musical time at which the next step will be heard.
@@ -304,11 +341,15 @@ class Player:
         if self._tail is not None:
             audio = self._after_reset(self._tail, audio)
             self._tail = None
-        audio = self._steering.with_volume(audio)
+        audio = self._steering.with_volume(self._entrance.shaped(audio))
         if self._fade:
             audio = audio * self._fade.popleft()
         if self._shared.recording is not None:
             self._shared.recording.offer(audio)
+        if self._jumps and self._reader is not None:
+            self._jumps = False
+            self._begin_epoch(self._reader, goes_on=True)
+            stream = self.stream
         stream.play(audio)
         if self._is_fresh and not stream.is_first_fill:
             self._is_fresh = False
@@ -340,6 +381,10 @@ class Player:
                 raise HostError(f"{self.model.spec.name} breaks down: {error!r}", "failed") from error
         self.state = state
         return self._writer.epoch
+
+    def listen(self, source: Audio | None) -> None:
+        """Let a sound be heard round and round in the place of the input (a letter); None: the input again."""
+        self._ear.listen(source)
 
     def _open_letters(self) -> None:
         while self._letters:
@@ -383,3 +428,12 @@ class Player:
     def _watch(self, stream: Stream) -> None:
         if self._shared.report.watch(stream):
             self._shared.say("first sound")
+
+
+def _is_near(clock: Clock, expected: Clock | None) -> bool:
+    """Return whether a time within the bar is the expected one, but for what is hardly heard."""
+    if expected is None or expected.beats_per_bar != clock.beats_per_bar:
+        return False
+    bar = clock.beats_per_bar
+    away = (clock.beat - expected.beat + bar / 2) % bar - bar / 2
+    return abs(away) * 60.0 / clock.bpm <= _JUMP_S

@@ -10,8 +10,10 @@ rounded to a ten-thousandth of a beat, so that they do not depend on the block f
 """
 
 import math
+import statistics
 import time
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from jackdaw.engine.models.contract import Clock
@@ -24,6 +26,7 @@ __all__ = ["MusicalTime"]
 _STALE_NS = 1_000_000_000
 _SLOWEST, _FASTEST = 30.0, 300.0
 _TRIES = 4
+_TAPS = 9
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,8 @@ class MusicalTime:
     def __init__(self, writer: "SegmentWriter") -> None:
         self._writer = writer
         self._told: _Told | None = None
+        self._taps: list[float] = []
+        self._tapped = 0
 
     def tell(self, bpm: float, beat: float, beats_per_bar: int, rolling: bool) -> None:
         """Set the time of a client that does not write it into the segment: `beat` is now.
@@ -63,6 +68,22 @@ class MusicalTime:
                 f"2 to 12 beats, and a beat from 0 on that lies in the bar"
             )
         self._told = _Told(bpm, beat, beats_per_bar, rolling, self.now, time.monotonic_ns())
+
+    def tap(self, now: float, beats_per_bar: int = 4) -> float | None:
+        """Take a tap at a monotonic time in seconds: a beat, the first of a run being the first of a bar.
+
+        From the second tap on the time rolls at the median of the intervals; return its beats per minute, or None: this
+        was the first tap, or they are too far apart or too close.
+        """
+        if self._taps and not 60.0 / _FASTEST <= now - self._taps[-1] <= 60.0 / _SLOWEST:
+            self._taps = []
+        self._taps = [*self._taps[-_TAPS + 1 :], now]
+        self._tapped = self._tapped + 1 if len(self._taps) > 1 else 0
+        if len(self._taps) < 2:
+            return None
+        bpm = min(max(60.0 / statistics.median(b - a for a, b in pairwise(self._taps)), _SLOWEST), _FASTEST)
+        self.tell(bpm, float(self._tapped % beats_per_bar), beats_per_bar, True)
+        return bpm
 
     @property
     def now(self) -> int:
@@ -91,7 +112,10 @@ class MusicalTime:
             if not transport.rolling or not _SLOWEST <= transport.bpm <= _FASTEST:
                 return None
             beats, bpm = max(2, min(12, round(transport.beats_per_bar))), transport.bpm
-            beat = transport.beat - 1 + transport.tick + (frame - anchor.out_frame) / rate * bpm / 60.0
+            seconds = (frame - anchor.out_frame) / rate
+            if anchor.out_frame < self._writer.epoch_start:  # of before the epoch, which begins with the next block
+                seconds = (time.monotonic_ns() - anchor.ns) / 1e9 + (frame - self._writer.epoch_start) / rate
+            beat = transport.beat - 1 + transport.tick + seconds * bpm / 60.0
         elif self._told is not None and self._told.rolling:
             beats, bpm = self._told.beats_per_bar, self._told.bpm
             beat = self._told_beat(self._told, frame, rate, anchor)

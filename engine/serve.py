@@ -7,11 +7,14 @@ session, named like the engine; if that one fails, the engine ends).
 import sys
 import threading
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from jackdaw.engine.host import Host
 from jackdaw.engine.midi_map import MidiMap, map_path
+from jackdaw.engine.protocol.osc import OscServer
+from jackdaw.engine.protocol.osc_query import OscQuery
 from jackdaw.engine.protocol.server import ControlServer
 from jackdaw.engine.session import Options
 from jackdaw.log import Log
@@ -55,6 +58,7 @@ def serve(
     stop: threading.Event,
     listen: str | None = None,
     keys: Path | None = None,
+    osc: int | None = None,
     until_unused: float | None = None,
     first: First | None = None,
 ) -> None:
@@ -70,6 +74,8 @@ def serve(
         Ends the engine: it fades out what plays.
     listen, keys
         See :class:`~jackdaw.engine.protocol.server.ControlServer`.
+    osc
+        Port on loopback where OSC is spoken (UDP), and the tree of addresses told (HTTP); None: nowhere.
     until_unused
         End by itself when for so many seconds no session has been open (and not before 10 s more from the start).
     first
@@ -79,6 +85,8 @@ def serve(
     ------
     ControlError
         If an engine of that name runs already, or it cannot listen.
+    OSError
+        If the port for OSC is taken.
     RuntimeError
         If the first session fails, or the engine breaks down.
     ValueError
@@ -88,18 +96,24 @@ def serve(
     host = Host(log=log, midi_map=MidiMap(map_path()))
     try:
         server = ControlServer(host, engine, on_stop=stop.set, log=log, listen=listen, keys=keys)
+        speakers = ExitStack()
         try:
             session = None
             if first is not None:
                 session = host.open(first.session, model=first.model, options=first.options)
             server.start()
-            log.info("serving", engine=engine, listen=listen)
+            if osc is not None:
+                for speaker in (OscServer(host, osc, log=log), OscQuery(host, osc, engine)):
+                    speakers.callback(speaker.close)
+                    speaker.start()
+            log.info("serving", engine=engine, listen=listen, osc=osc)
             use = _Use(until_unused)
             while not stop.wait(_POLL_S) and host.running and not use.is_over(len(host.sessions())):
                 if session is not None and session.phase == "failed":
                     raise RuntimeError(session.error_text)
             host.stop()
         finally:
+            speakers.close()
             server.close()
     finally:
         host.stop()

@@ -7,17 +7,19 @@ thread.
 """
 
 import threading
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jackdaw.audio import Waveform
 from jackdaw.engine._errors import HostError
 from jackdaw.engine._knobs import Knobs
 from jackdaw.engine._player import Player, Shared
 from jackdaw.engine._recording import Recording
 from jackdaw.engine.midi_map import MidiMap
-from jackdaw.engine.models.contract import Model, StreamSpec
+from jackdaw.engine.models.contract import Audio, Model, StreamSpec
 from jackdaw.engine.parameters import MAX_PROMPTS
 from jackdaw.engine.prompts import Embedder, Prompt, scaled, style_of
 from jackdaw.engine.state import load_state, save_state
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from jackdaw.dsp import SegmentWriter
 
 __all__ = ["Options", "Session"]
+
+_SHORTEST_SOURCE_S, _LONGEST_SOURCE_S = 0.1, 600.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +50,10 @@ class Options:
         Values of knobs, by name; the others start at their defaults.
     prompts
         To start with, at most 6.
+    listen
+        An audio file that is heard round and round in the place of the input.
+    state
+        Saved by :func:`~jackdaw.engine.state.save_state`, to go on from; None: a fresh one of the seed.
 
     Raises
     ------
@@ -59,6 +67,8 @@ class Options:
     hear: str | None = None
     parameters: Mapping[str, float] = field(default_factory=dict)
     prompts: Sequence[Prompt] = ()
+    listen: str | Path | None = None
+    state: bytes | None = None
 
     def __post_init__(self) -> None:
         if self.seed < 0:
@@ -125,6 +135,7 @@ class Session:
         self._loading_s: dict[str, float] = {}
         self._player: Player | None = None
         self._prompts: list[Prompt] = []
+        self._source: Path | None = None
         self._failure: str | None = None
         self._revision = 0
         self._changing = threading.Lock()
@@ -210,6 +221,7 @@ class Session:
                 "transport": shared.time.status(told["rate"]),
                 "recording": None if recording is None else recording.status(),
                 "hear": self._hear,
+                "listens_to": None if self._source is None else str(self._source),
                 "seed": self.seed,
             }
 
@@ -308,6 +320,15 @@ class Session:
             self._shared.time.tell(bpm, beat, beats_per_bar, rolling)
         self._changed()
 
+    def tap(self, beats_per_bar: int = 4) -> float | None:
+        """Tap a beat now; see :meth:`~jackdaw.engine._transport.MusicalTime.tap`. Return beats per minute, if known."""
+        with self._closing:
+            if self._ended.is_set():
+                raise self._gone()
+            bpm = self._shared.time.tap(time.monotonic(), beats_per_bar)
+        self._changed()
+        return bpm
+
     def save_state(self) -> bytes:
         """Return the model's state between two steps; not prompts or parameters. A step is not waited for.
 
@@ -367,6 +388,31 @@ class Session:
         self._changed()
         return result
 
+    def listen(self, path: str | Path | None) -> Path | None:
+        """Hear an audio file round and round in the place of the input, from its start; None: hear the input again.
+
+        Returns
+        -------
+        Path or None
+            The file.
+
+        Raises
+        ------
+        ValueError
+            If it is no audio, or shorter than 0.1 s or longer than 10 minutes.
+        OSError
+            If it cannot be read.
+        HostError
+            If the model is loading, or the session has failed or ends. Nothing is changed after any of these.
+        """
+        player = self._ready()
+        with self._changing:
+            sound = None if path is None else _source(path, player.model.spec)
+            player.ask(lambda: player.listen(sound))
+            self._source = None if path is None else Path(path)
+        self._changed()
+        return self._source
+
     # ---- the host's side -----------------------------------------------------------------------------------
 
     def adopt(self, model: Model, model_hash: str, embedder: Embedder, seconds: Mapping[str, float]) -> Player | None:
@@ -377,7 +423,8 @@ class Session:
         Raises
         ------
         ValueError, OSError
-            If the prompts to start with cannot be embedded, or the model does not fit the segment.
+            If the prompts to start with cannot be embedded, the state to start from is another model's, or the model
+            does not fit the segment.
         """
         with self._closing:
             if self._is_left:
@@ -387,7 +434,13 @@ class Session:
             raise ValueError(f"{self.model_name} has {model.spec.channels} channels, the segment has {channels}")
         self.model_hash, self._embedder, self._loading_s = model_hash, embedder, dict(seconds)
         self._use(embedder.embed(scaled(self.options.prompts)), changed=False)
-        player = Player(model, model.init(self.seed), self._shared)
+        state = model.init(self.seed)
+        if self.options.state is not None:
+            state = load_state(self.options.state, like=state)
+        player = Player(model, state, self._shared)
+        if self.options.listen is not None:
+            player.listen(_source(self.options.listen, model.spec))
+            self._source = Path(self.options.listen)
         with self._closing:
             if self._is_left:
                 return None
@@ -480,6 +533,22 @@ class Session:
     def _changed(self) -> None:
         with self._closing:
             self._revision += 1
+
+
+def _source(path: str | Path, spec: StreamSpec) -> Audio:
+    """Return the sound of a file as a model takes it.
+
+    Raises
+    ------
+    ValueError
+        If it is no audio, too short or too long.
+    OSError
+        If it cannot be read.
+    """
+    wave = Waveform.from_file(str(path), longest=_LONGEST_SOURCE_S + 1)
+    if not _SHORTEST_SOURCE_S <= wave.duration <= _LONGEST_SOURCE_S:
+        raise ValueError(f"{path} is too short or too long to listen to: give {_SHORTEST_SOURCE_S:g} s to 10 minutes")
+    return wave.resample(spec.sample_rate).with_channels(spec.channels).samples
 
 
 def describe(error: BaseException) -> str:

@@ -26,7 +26,7 @@ from rich.progress import Progress
 
 from jackdaw.engine.models.contract import Model
 
-__all__ = ["JUDGES", "Finding", "Study", "need_judges"]
+__all__ = ["JUDGES", "Finding", "Judge", "Study", "need_judges"]
 
 HERE = Path(__file__).resolve().parent
 JUDGES = HERE.parents[1] / ".venv-judges" / "bin" / "python"
@@ -82,7 +82,7 @@ class Finding:
     note: str = ""
 
 
-class _Judge:
+class Judge:
     """A process that answers one question at a time."""
 
     def __init__(self) -> None:
@@ -96,6 +96,13 @@ class _Judge:
         )
 
     def ask(self, question: Mapping[str, str]) -> Any:
+        """Return the verdict on one question (see judge.py).
+
+        Raises
+        ------
+        RuntimeError
+            If there is none; the text says why.
+        """
         assert self._process.stdin
         assert self._process.stdout
         self._process.stdin.write(json.dumps(question) + "\n")
@@ -109,6 +116,7 @@ class _Judge:
         return said["verdict"]
 
     def stop(self) -> None:
+        """End the process."""
         self._process.kill()
         self._process.wait()
 
@@ -135,8 +143,8 @@ class Study:
     ) -> None:
         self.model, self.songs, self.out, self.quick = model, songs, out, quick
         self.weights, self._progress = weights, progress
-        self._judges: list[_Judge] = []
-        self._idle: list[_Judge] = []
+        self._judges: list[Judge] = []
+        self._idle: list[Judge] = []
         self._lock = threading.Lock()
         self._stopping = False
 
@@ -223,7 +231,7 @@ class Study:
             if self._stopping:
                 raise RuntimeError("the evaluation was stopped")
             if not self._idle:
-                self._judges.append(_Judge())
+                self._judges.append(Judge())
                 self._idle.append(self._judges[-1])
             judge = self._idle.pop()
         verdict = judge.ask(question)

@@ -60,6 +60,9 @@ class StreamSpec:
         Names of the :class:`Controls` fields that change the model's output; the others are ignored by it.
     hears
         Whether `heard` input changes what the model plays.
+    hears_at
+        Where what is heard in a step is put, in samples from the step's first: 0 if it is heard together with the sound
+        that the step returns, less if it takes the place of what sounded before.
     """
 
     name: str
@@ -73,6 +76,7 @@ class StreamSpec:
     style_size: int = 0
     controls: frozenset[str] = frozenset()
     hears: bool = False
+    hears_at: int = 0
 
     @property
     def step_samples(self) -> int:

@@ -155,6 +155,7 @@ class MRT2:
                 {"style", "temperature", "top_k", "guidance", "hear", "input_gain", "feedback", "notes", "drums"}
             ),
             hears=player.encoder() is not None,
+            hears_at=-FRAME,
         )
 
     @property

@@ -135,6 +135,7 @@ class Tiny:
             style_size=style.STYLE_SIZE,
             controls=frozenset(_CONTROLS),
             hears=True,
+            hears_at=spectrum.LOOKAHEAD - spectrum.TOKEN_SAMPLES,
         )
 
     @property

@@ -142,6 +142,11 @@ def recording(value: object) -> str | None:
     return path(value)
 
 
+def source(value: object) -> str | None:
+    """Check the path of a sound to hear, or nil, which stands for the input."""
+    return None if value is None else path(value)
+
+
 def values(value: object) -> dict[str, float]:
     """Check a map of parameters; which there are, and their ranges, the session knows."""
     if type(value) is not dict:

@@ -98,6 +98,7 @@ OPERATIONS: dict[str, Operation] = {
         },
         changes=True,
     ),
+    "tap": Operation(takes={"beats_per_bar": fields.beats_per_bar}, changes=True),
     "state_get": Operation(takes={"snapshot": fields.snapshot, "offset": fields.offset}, slow=True),
     "state_set": Operation(
         needs={
@@ -110,6 +111,7 @@ OPERATIONS: dict[str, Operation] = {
         slow=True,
     ),
     "record": Operation(takes={"path": fields.recording}, changes=True, slow=True),
+    "listen": Operation(takes={"path": fields.source}, changes=True, slow=True),
     "status": Operation(),
     "controllers": Operation(
         takes={"parameter": fields.text, "controller": fields.controller}, session=False, slow=True

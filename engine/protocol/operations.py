@@ -202,9 +202,7 @@ class Operations:
     def _prompt(self, request: Request, _caller: Caller) -> dict[str, Any]:
         session = self._session(request)
         for prompt in request.fields["prompts"]:
-            # opening a pipe would wait for who writes into it, and with it all clients
-            if prompt.audio is not None and not stat.S_ISREG(os.stat(prompt.audio).st_mode):
-                raise ControlError(f"{prompt.audio} is not an audio file", "bad file")
+            _regular(prompt.audio)
         prompts = session.set_prompts(request.fields["prompts"])
         return {"prompts": [_told(prompt) for prompt in prompts], "values": session.values()}
 
@@ -226,6 +224,9 @@ class Operations:
             )
         self._session(request).set_transport(**given)
         return {}
+
+    def _tap(self, request: Request, _caller: Caller) -> dict[str, Any]:
+        return {"bpm": self._session(request).tap(**request.fields)}
 
     def _state_get(self, request: Request, _caller: Caller) -> dict[str, Any]:
         session = self._session(request)
@@ -256,6 +257,10 @@ class Operations:
         path = self._session(request).record(request.fields.get("path"))
         return {"path": None if path is None else str(path)}
 
+    def _listen(self, request: Request, _caller: Caller) -> dict[str, Any]:
+        path = self._session(request).listen(_regular(request.fields.get("path")))
+        return {"path": None if path is None else str(path)}
+
     def _controllers(self, request: Request, _caller: Caller) -> dict[str, Any]:
         midi_map, given = self._host.midi_map, request.fields
         if len(given) == 1:
@@ -267,6 +272,13 @@ class Operations:
 
     def _status(self, request: Request, _caller: Caller) -> dict[str, Any]:
         return {"status": self._session(request).status()}
+
+
+def _regular(path: str | None) -> str | None:
+    """Return a path that may be opened: opening a pipe would wait for who writes into it, and with it all clients."""
+    if path is not None and not stat.S_ISREG(os.stat(path).st_mode):
+        raise ControlError(f"{path} is not an audio file", "bad file")
+    return path
 
 
 def _description(session: Session) -> dict[str, Any]:
@@ -287,6 +299,7 @@ def _description(session: Session) -> dict[str, Any]:
 def _told(prompt: Prompt) -> dict[str, Any]:
     """Return a prompt as replies have it: enough to ask for it again without embedding it anew."""
     told: dict[str, Any] = {"name": prompt.name, "weight": prompt.weight}
+    told |= {key: source for key, source in (("text", prompt.text), ("audio", prompt.audio)) if source is not None}
     if prompt.embedding is not None:
         told["embedding"] = np.ascontiguousarray(prompt.embedding, "<f4").tobytes()
     return told

@@ -8,12 +8,12 @@ import sys
 from collections.abc import Sequence
 
 from jackdaw import __version__
-from jackdaw.cli import ctl, doctor, jam, keys, learn, midi, models, render, serve, train
+from jackdaw.cli import ctl, doctor, jam, keys, learn, midi, models, preset, render, serve, train
 from jackdaw.cli._errors import UserError
 
 __all__ = ["main"]
 
-_COMMANDS = (jam, render, serve, ctl, learn, midi, keys, models, doctor, train)
+_COMMANDS = (jam, render, serve, ctl, preset, learn, midi, keys, models, doctor, train)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -82,6 +82,7 @@ _SHOW: dict[str, Callable[[dict[str, Any]], None]] = {
     "open": lambda reply: print(f"{reply['model']} is ready at {reply['segment']}"),
     "prompt": _prompts,
     "set": lambda reply: _pairs(reply["values"]),
+    "listen": lambda reply: print(f"hearing {reply['path'] or 'the input'}"),
     "record": lambda reply: print(f"recording {reply['path']}" if reply["path"] else "not recording"),
     "status": lambda reply: _pairs(reply["status"]),
 }

@@ -7,16 +7,14 @@ from jackdaw.cli._errors import UserError
 from jackdaw.engine.parameters import PARAMETERS, check_value
 from jackdaw.engine.weights.registry import find_model
 
-__all__ = ["add_model_options", "knobs", "model_name", "prompts"]
+__all__ = ["add_model_options", "knobs", "model_name", "osc_port", "prompts"]
 
 Prompt = tuple[str, float]
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Add ``--model``, ``--prompt``, ``--audio-prompt``, ``--seed`` and the knobs."""
-    parser.add_argument(
-        "--model", default="tiny", help="which model plays; `jackdaw models` lists them (default: tiny)"
-    )
+    parser.add_argument("--model", help="which model plays; `jackdaw models` lists them (default: tiny)")
     parser.add_argument(
         "--checkpoint", metavar="FILE", help="another checkpoint for the model, such as one that was trained on"
     )
@@ -30,7 +28,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--audio-prompt", action="append", default=[], metavar="FILE[:WEIGHT]", help="style by example, may repeat"
     )
-    parser.add_argument("--seed", type=int, default=0, help="equal seed, equal music (default: 0)")
+    parser.add_argument("--seed", type=int, help="equal seed, equal music (default: 0)")
     group = parser.add_argument_group("knobs")
     for parameter in PARAMETERS.values():
         unit = f" {parameter.unit}" if parameter.unit else ""
@@ -43,6 +41,13 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         )
 
 
+def osc_port(text: str) -> int:
+    """Read the port of ``--osc``."""
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port of 1 to 65535; OSC is spoken on 127.0.0.1 alone")
+    return int(text)
+
+
 def model_name(arguments: argparse.Namespace) -> str:
     """Return the name of the model, with the checkpoint if one was given.
 
@@ -51,12 +56,13 @@ def model_name(arguments: argparse.Namespace) -> str:
     UserError
         If the model takes none, or it is not there.
     """
+    model = arguments.model or "tiny"
     if arguments.checkpoint is None:
-        return str(arguments.model)
+        return str(model)
     file = Path(arguments.checkpoint).absolute()
     if not file.is_file():
         raise UserError(f"--checkpoint {file}: there is no such file", code=2)
-    name = f"{arguments.model}@{file}"
+    name = f"{model}@{file}"
     try:
         find_model(name)
     except ValueError as error:

@@ -5,6 +5,7 @@ engine's reply as one line of JSON. Exit codes: 0 done, 1 the engine says no or 
 """
 
 import argparse
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -60,8 +61,15 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     setting.add_argument("setting", nargs="+", metavar="NAME=VALUE")
     reset = add("reset", _reset, "let the model forget what it played")
     reset.add_argument("--seed", type=int, help="start from this seed (default: the session's)")
+    tap = add("tap", _tap, "tap the beat: twice or more, with Enter; ends with the input (Ctrl-D)")
+    tap.add_argument("--beats-per-bar", type=int, default=4, metavar="N", help="2 to 12 (default: 4)")
+    transport = add("transport", _transport, "roll at a tempo from the first beat of a bar, or stop")
+    transport.add_argument("bpm", type=float, nargs="?", metavar="BPM", help="30 to 300; without it: stop")
+    transport.add_argument("--beats-per-bar", type=int, default=4, metavar="N", help="2 to 12 (default: 4)")
     record = add("record", _record, "record into a FLAC file on the engine's machine; without FILE: end recording")
     record.add_argument("file", nargs="?", metavar="FILE.flac")
+    listen = add("listen", _listen, "hear a file round and round in the place of the input; without FILE: the input")
+    listen.add_argument("file", nargs="?", metavar="FILE")
     add("status", lambda client, _: client.tell("status"), "show how the session is doing")
     watch = add("watch", _watch, "show telemetry as it comes, until Ctrl-C", session=False)
     watch.add_argument("--count", type=int, metavar="N", help="end after so many messages")
@@ -148,8 +156,32 @@ def _reset(client: ControlClient, arguments: argparse.Namespace) -> dict[str, An
     return client.tell("reset", **({} if arguments.seed is None else {"seed": arguments.seed}))
 
 
+def _tap(client: ControlClient, arguments: argparse.Namespace) -> dict[str, Any]:
+    reply: dict[str, Any] = {}
+    for _ in sys.stdin:
+        reply = client.tell("tap", beats_per_bar=arguments.beats_per_bar)
+        if reply["bpm"] is not None and not arguments.json:
+            print(f"{reply['bpm']:.1f} bpm", flush=True)
+    return reply
+
+
+def _transport(client: ControlClient, arguments: argparse.Namespace) -> dict[str, Any]:
+    bpm = arguments.bpm
+    return client.tell(
+        "transport",
+        bpm=120.0 if bpm is None else bpm,
+        beat=0.0,
+        beats_per_bar=arguments.beats_per_bar,
+        rolling=bpm is not None,
+    )
+
+
 def _record(client: ControlClient, arguments: argparse.Namespace) -> dict[str, Any]:
     return client.tell("record", **({"path": _path(arguments, arguments.file)} if arguments.file else {}))
+
+
+def _listen(client: ControlClient, arguments: argparse.Namespace) -> dict[str, Any]:
+    return client.tell("listen", **({"path": _path(arguments, arguments.file)} if arguments.file else {}))
 
 
 def _watch(client: ControlClient, arguments: argparse.Namespace) -> dict[str, Any]:

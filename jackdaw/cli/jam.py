@@ -16,8 +16,9 @@ from pathlib import Path
 from jackdaw.bridge.server import PrivateServer, ServerError, find_server
 from jackdaw.cli._children import Child
 from jackdaw.cli._errors import UserError
-from jackdaw.cli._options import add_model_options, knobs, model_name, prompts
+from jackdaw.cli._options import add_model_options, knobs, model_name, osc_port, prompts
 from jackdaw.cli._status import StatusLine, summary
+from jackdaw.engine import presets
 from jackdaw.engine.protocol.client import ControlClient
 from jackdaw.engine.protocol.messages import ControlError
 
@@ -38,6 +39,9 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     parser.add_argument("--record", metavar="FILE.flac", help="record what is played")
     parser.add_argument("--session", default="jam", help="name of the session (default: jam)")
     parser.add_argument("--target-ms", type=float, default=200.0, help="music kept ready, 20..2000 ms (default: 200)")
+    parser.add_argument("--osc", type=osc_port, metavar="PORT", help="speak OSC on this port of 127.0.0.1")
+    parser.add_argument("--preset", metavar="NAME", help="play as a preset says; other options come on top")
+    parser.add_argument("--hear-file", metavar="FILE", help="hear a file round and round in the place of the input")
     server = parser.add_argument_group("JACK")
     server.add_argument("--server", help="name of the JACK server (default: the default server)")
     server.add_argument(
@@ -50,6 +54,9 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     )
     server.add_argument("--rate", type=int, default=48000, help="sample rate of a private server (default: 48000)")
     server.add_argument("--period", type=int, default=256, help="frames per period of a private server (default: 256)")
+    server.add_argument(
+        "--hear-from", metavar="CLIENT", help="hear this JACK client (default: the first capture ports)"
+    )
     server.add_argument("--no-connect", action="store_true", help="do not connect to the system's ports")
     parser.set_defaults(run=run)
 
@@ -63,6 +70,8 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UserError(f"--target-ms {arguments.target_ms:g}: give 20 to 2000", code=2)
     if arguments.record and not arguments.record.endswith(".flac"):
         raise UserError(f"--record {arguments.record}: recordings are FLAC; give a name that ends in .flac", code=2)
+    if arguments.hear_file and not Path(arguments.hear_file).is_file():
+        raise UserError(f"--hear-file {arguments.hear_file}: there is no such file", code=2)
     if arguments.record and Path(arguments.record).exists():
         raise UserError(f"--record {arguments.record}: there is such a file; move it, or give another name", code=2)
 
@@ -82,13 +91,26 @@ def _server(arguments: argparse.Namespace) -> Iterator[str]:
 
 
 def _engine_command(arguments: argparse.Namespace) -> list[str]:
-    command = ["-m", "jackdaw.engine", "--session", arguments.session, "--model", model_name(arguments)]
-    command += ["--seed", str(arguments.seed), "--target-ms", f"{arguments.target_ms:g}"]
+    command = ["-m", "jackdaw.engine", "--session", arguments.session, "--target-ms", f"{arguments.target_ms:g}"]
+    if arguments.preset is not None:
+        try:
+            path = presets.path_of(arguments.preset)
+            arguments.model = arguments.model or presets.read(path).model
+        except (ValueError, OSError) as error:
+            raise UserError(f"--preset: {error}", code=2) from error
+        command += ["--preset", str(path)]
+    command += ["--model", model_name(arguments)]
+    if arguments.seed is not None:
+        command += ["--seed", str(arguments.seed)]
     texts, audio = prompts(arguments)
     for text, weight in texts:
         command += ["--prompt", f"{text}:{weight:g}"]
     for path, weight in audio:
         command += ["--audio-prompt", f"{path}:{weight:g}"]
+    if arguments.osc is not None:
+        command += ["--osc", str(arguments.osc)]
+    if arguments.hear_file:
+        command += ["--listen", str(Path(arguments.hear_file).resolve())]
     for name, value in knobs(arguments).items():
         command += ["--set", f"{name}={value:g}"]
     return command
@@ -96,6 +118,8 @@ def _engine_command(arguments: argparse.Namespace) -> list[str]:
 
 def _bridge_command(arguments: argparse.Namespace, server: str) -> list[str]:
     command = ["-m", "jackdaw.bridge", "--session", arguments.session, "--server", server]
+    if arguments.hear_from:
+        command += ["--hear-from", arguments.hear_from]
     if arguments.no_connect:
         command.append("--no-connect")
     if arguments.record:

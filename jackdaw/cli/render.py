@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
             prompts=texts,
             audio_prompts=audio,
             seconds=arguments.seconds,
-            seed=arguments.seed,
+            seed=arguments.seed or 0,
             parameters=knobs(arguments),
             heard=arguments.input,
             progress=True,

@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 
 from jackdaw.cli._errors import UserError
+from jackdaw.cli._options import osc_port
 from jackdaw.engine.protocol.address import check_name, socket_path
 from jackdaw.engine.protocol.messages import ControlError
 from jackdaw.log import Log
@@ -26,6 +27,7 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     parser.add_argument(
         "--keys", type=Path, metavar="FOLDER", help="let in on TCP only clients with keys; see `jackdaw keys`"
     )
+    parser.add_argument("--osc", type=osc_port, metavar="PORT", help="speak OSC on this port of 127.0.0.1")
     parser.add_argument(
         "--until-unused", type=float, metavar="SECONDS", help="end when no session has been open for so long"
     )
@@ -51,6 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
             stop=stop,
             listen=arguments.listen,
             keys=arguments.keys,
+            osc=arguments.osc,
             until_unused=unused,
         )
     except ControlError as error:

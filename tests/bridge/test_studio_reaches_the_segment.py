@@ -99,3 +99,27 @@ def test_latency_changes_reach_jack(engine):
                 wait_until("JACK to know", lambda p=port, m=mode, loop=loop: told(p, m) == (loop, loop))
     finally:
         client.close()
+
+
+@pytest.mark.jack
+def test_another_client_is_heard(studio):
+    room = studio(48000, 256)
+    room.start_server()
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, (48000 * 30, 2)).astype(np.float32)
+    room.probe(len(noise), "-N", "drummer", play=noise, hear=False)
+    with SegmentWriter.open(room.session) as writer:
+        room.start_bridge("--no-connect", "--hear-from", "drummer")
+        wait_until("the client", lambda: writer.reader_rate)
+        writer.publish(ring_rate=48000, target=9600)
+        writer.write(np.zeros((48000, 2), np.float32))
+        wait_until("the drummer", lambda: writer.in_available and np.abs(writer.read_input(writer.in_available)).max())
+        room.bridge.stop()
+
+
+@pytest.mark.jack
+def test_a_client_that_is_not_there_is_named(studio):
+    room = studio(48000, 256)
+    room.start_server()
+    bridge = room.start_bridge("--hear-from", "nobody")
+    wait_until("the warning", lambda: bridge.said("ports not connected"))
+    assert "nobody" in str(bridge.said("ports not connected"))
