@@ -23,6 +23,7 @@ from jackdaw.engine.models import tiny_codec as codec
 from jackdaw.engine.models import tiny_lm as lm
 from jackdaw.engine.models import tiny_lm_stream as stream
 from jackdaw.engine.models import tiny_spectrum as spectrum
+from jackdaw.engine.models.products import halved
 from jackdaw.engine.runtime import cpu
 
 __all__ = ["Networks"]
@@ -113,7 +114,7 @@ class Networks:
             "codec": {**params["codec"], "codebooks": tuple(params["codec"]["codebooks"])},
             "lm": stream.by_level(params["lm"]),
         }
-        self._params = cpu.settled(by_level)
+        self._params = cpu.settled(halved(by_level) if cpu.multiplies_bfloat16() else by_level)
         self._codec_config, self._lm_config = codec_config, lm_config
         self._nothing = jnp.full(lm_config.levels, lm.NOTHING, jnp.int32)
         self._frame = jax.jit(partial(_frame, codec_config=codec_config, lm_config=lm_config))
