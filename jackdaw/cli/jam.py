@@ -95,11 +95,11 @@ def _engine_command(arguments: argparse.Namespace) -> list[str]:
     command = ["-m", "jackdaw.engine", "--session", arguments.session, "--target-ms", f"{arguments.target_ms:g}"]
     if arguments.preset is not None:
         try:
-            path = presets.path_of(arguments.preset)
-            arguments.model = arguments.model or presets.read(path).model
+            kept_in = presets.path_of(arguments.preset)
+            arguments.model = arguments.model or presets.read(kept_in).model
         except (ValueError, OSError) as error:
             raise UserError(f"--preset: {error}", code=2) from error
-        command += ["--preset", str(path)]
+        command += ["--preset", str(kept_in)]
     command += ["--model", model_name(arguments)]
     if arguments.seed is not None:
         command += ["--seed", str(arguments.seed)]
