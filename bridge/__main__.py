@@ -30,6 +30,7 @@ def _parser(log: Log) -> argparse.ArgumentParser:
     parser = Parser(prog="python -m jackdaw.bridge", description="The JACK client of one session.")
     parser.add_argument("--session", default="jam", help="name of the session")
     parser.add_argument("--server", help="name of the JACK server (default: the default server)")
+    parser.add_argument("--client", help="name of the JACK client (default: jackdaw, or jackdaw-SESSION)")
     parser.add_argument("--no-connect", action="store_true", help="do not connect to the hardware's ports")
     parser.add_argument("--hear-from", metavar="CLIENT", help="connect this JACK client to the inputs")
     parser.add_argument("--record", type=Path, metavar="FILE.flac", help="record what is played, and what is heard")
@@ -52,6 +53,7 @@ def _play(arguments: argparse.Namespace, log: Log) -> None:
     bridge = Bridge(
         arguments.session,
         server_name(arguments.server),
+        client=arguments.client,
         connect=not arguments.no_connect,
         hear_from=arguments.hear_from,
         record=arguments.record,

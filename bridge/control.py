@@ -45,6 +45,8 @@ class Bridge:
         Name of the session.
     server
         Name of the JACK server.
+    client
+        Name of the JACK client; None = ``jackdaw``, or ``jackdaw-SESSION`` for sessions other than ``jam``.
     connect
         Connect to the hardware's ports at first.
     hear_from
@@ -56,9 +58,17 @@ class Bridge:
     """
 
     def __init__(
-        self, session: str, server: str, *, connect: bool, hear_from: str | None = None, record: Path | None, log: Log
+        self,
+        session: str,
+        server: str,
+        *,
+        client: str | None = None,
+        connect: bool,
+        hear_from: str | None = None,
+        record: Path | None,
+        log: Log,
     ) -> None:
-        self._name = "jackdaw" if session == "jam" else f"jackdaw-{session}"
+        self._name = client or ("jackdaw" if session == "jam" else f"jackdaw-{session}")
         self._server = server
         self._log = log
         self._renderer = Client()

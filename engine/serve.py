@@ -103,9 +103,12 @@ def serve(
                 session = host.open(first.session, model=first.model, options=first.options)
             server.start()
             if osc is not None:
-                for speaker in (OscServer(host, osc, log=log), OscQuery(host, osc, engine)):
-                    speakers.callback(speaker.close)
-                    speaker.start()
+                speaker = OscServer(host, server.operations, osc, log=log)
+                speakers.callback(speaker.close)
+                query = OscQuery(host, osc, engine, log=log)
+                speakers.callback(query.close)
+                speaker.start()
+                query.start()
             log.info("serving", engine=engine, listen=listen, osc=osc)
             use = _Use(until_unused)
             while not stop.wait(_POLL_S) and host.running and not use.is_over(len(host.sessions())):

@@ -1,47 +1,78 @@
 """Open Sound Control: the parameter tree and the control of sessions over UDP, for pads, tablets and other programs.
 
-One thread takes datagrams one by one and does what they ask for, and tells subscribers what has changed since, from
-whichever side. Loopback alone: OSC knows no keys. Addresses::
+One thread owns the socket. Every message to a session becomes a request of the control protocol, on a
+:class:`~jackdaw.engine.protocol.desk.Desk` of its own with the operations of all: the same checks, limits and order,
+each sender being a connection. Loopback alone: OSC knows no keys. Addresses::
 
     /jackdaw/SESSION/PARAMETER [f]                    set; without a value: ask, and get the same address with the value
-    /jackdaw/SESSION/prompt s [f] s [f] ...           replace the prompts, each a text and maybe its weight
-    /jackdaw/SESSION/reset [i]                        forget; from this seed
-    /jackdaw/SESSION/note i i                         MIDI note and velocity, 0 lets go
-    /jackdaw/SESSION/transport f [i]                  roll at so many bpm, beats per bar; 0 stops
-    /jackdaw/SESSION/tap
-    /jackdaw/subscribe [i], /jackdaw/unsubscribe [i]  changes go to the sender, or that port of it, for 60 s
-    /jackdaw/tree                                     every parameter of every session, to the sender
+    /jackdaw/SESSION/prompt, reset, notes, ...        see osc_requests
+    /jackdaw/subscribe [i], /jackdaw/unsubscribe [i]  values go to the sender, or that port of it, for 60 s
 
-What cannot be done is answered by ``/error`` with the address and a text, and changes nothing. Time tags are not
-waited for.
+What cannot be done is answered by ``/error`` with the address and a text, and changes nothing. ``/error`` itself is
+never answered, so that two programs do not answer each other without end.
 """
 
+import os
+import select
 import socket
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import msgpack
 from pythonosc.osc_message_builder import build_msg
-from pythonosc.osc_packet import OscPacket, ParseError
 
 from jackdaw.engine.host import Host, HostError
 from jackdaw.engine.parameters import PARAMETERS
-from jackdaw.engine.prompts import Prompt
+from jackdaw.engine.protocol.desk import Desk
+from jackdaw.engine.protocol.messages import VERSION
+from jackdaw.engine.protocol.operations import Caller, Operations, refusal
+from jackdaw.engine.protocol.osc_packets import MAX_DATAGRAM, Message, messages_of
+from jackdaw.engine.protocol.osc_requests import request_of, whole
 from jackdaw.engine.session import Session
 from jackdaw.log import Log
 
-__all__ = ["LOOPBACK", "OscServer"]
+__all__ = ["LEVELS", "LOOPBACK", "OscServer", "value_of"]
 
 LOOPBACK = "127.0.0.1"
 
+LEVELS = {"level_out": "out", "level_in": "in"}
+"""What subscribers are told ten times a second, in dBFS, left and right: by its address, the name in the telemetry."""
+
 _LOOK_S = 0.05
+_LEVELS_S = 0.1
+_REST_S = 0.01
+_BATCH = 64
 _KEPT_S = 60.0
 _SUBSCRIBERS = 16
-_DATAGRAM = 65536
 _TEXT = 1000
 
 Address = tuple[str, int]
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What a request was made of."""
+
+    address: str
+    given: tuple[Any, ...]
+    session: str
+    name: str
+
+
+@dataclass
+class _Subscriber:
+    """Until when it is told, and who asked for it: what that one set itself is not told again."""
+
+    until: float
+    source: Address
+
+
+def value_of(name: str, value: float) -> float:
+    """Return the value of a parameter as OSC has it: whole ones as int."""
+    return int(value) if PARAMETERS[name].integer else value
 
 
 class OscServer:
@@ -51,6 +82,8 @@ class OscServer:
     ----------
     host
         Of the sessions.
+    operations
+        What can be done with them.
     port
         UDP, on loopback; 0 takes any that is free.
     log
@@ -62,7 +95,7 @@ class OscServer:
         If the port is taken.
     """
 
-    def __init__(self, host: Host, port: int, *, log: Log) -> None:
+    def __init__(self, host: Host, operations: Operations, port: int, *, log: Log) -> None:
         self._host = host
         self._log = log
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -71,12 +104,15 @@ class OscServer:
         except OSError as error:
             self._socket.close()
             raise OSError(f"OSC: port {port} on {LOOPBACK} is not free: {error.strerror}; give another") from error
-        self._socket.settimeout(_LOOK_S)
-        self._subscribers: dict[Address, float] = {}
+        self._socket.setblocking(False)
+        self._stop = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._subscribers: dict[Address, _Subscriber] = {}
         self._told: dict[str, dict[str, float]] = {}
-        self._revisions: dict[str, int] = {}
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="osc")
+        self._set_by: dict[tuple[str, str], tuple[Address, float]] = {}
+        self._number = 0
+        self._asked: dict[int, _Asked] = {}
+        self._desk = Desk(lambda request, key: operations.answer(request, Caller(key, "")), refusal, self._replied)
+        self._thread = threading.Thread(target=self._run, name="osc", daemon=True)
 
     @property
     def port(self) -> int:
@@ -89,124 +125,142 @@ class OscServer:
 
     def close(self) -> None:
         """Stop listening."""
-        self._stopping.set()
+        os.eventfd_write(self._stop, 1)
         if self._thread.ident is not None:
             self._thread.join()
+        self._desk.close()
         self._socket.close()
+        os.close(self._stop)
 
     # ---- the thread ----------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        looked = 0.0
-        while not self._stopping.is_set():
-            try:
-                datagram, sender = self._socket.recvfrom(_DATAGRAM)
-            except TimeoutError:
-                pass
-            except OSError as error:  # what could not be delivered to somebody who has gone comes back here
-                self._log.warning("osc", error=str(error))
-            else:
-                self._take(datagram, sender)
-            now = time.monotonic()
-            if now - looked >= _LOOK_S:
-                looked = now
-                self._tell_changes(now)
-
-    def _take(self, datagram: bytes, sender: Address) -> None:
         try:
-            messages = OscPacket(datagram).messages
-        except (ParseError, ValueError, IndexError, RecursionError) as error:
-            self._send(sender, "/error", "", f"this is no OSC: {error}")
-            return
-        for timed in messages:
-            address = timed.message.address
+            self._serve()
+        except BaseException as error:  # the music goes on without OSC
+            self._log.warning("osc has broken down", error=repr(error))
+            raise
+
+    def _serve(self) -> None:
+        poller = select.poll()
+        for file in (self._socket.fileno(), self._desk.wake, self._stop):
+            poller.register(file, select.POLLIN)
+        look_due = levels_due = 0.0
+        while True:
+            ready = {file for file, _ in poller.poll(_LOOK_S * 1e3 if self._subscribers else None)}
+            if self._stop in ready:
+                return
+            if self._desk.wake in ready:
+                self._desk.finish()
+            flooded = self._socket.fileno() in ready and self._receive()
+            now = time.monotonic()
+            if now >= look_due:
+                look_due = now + _LOOK_S
+                self._tell_changes(now)
+            if now >= levels_due:
+                levels_due = now + _LEVELS_S
+                self._tell_levels()
+            if flooded:
+                time.sleep(_REST_S)  # what comes faster than this fills the socket, and is dropped there
+
+    def _receive(self) -> bool:
+        """Do what has come; return whether there may be more."""
+        for _ in range(_BATCH):
             try:
-                self._do(address, list(timed.message.params), sender)
-            except (ValueError, HostError, OSError) as error:
-                self._send(sender, "/error", address[:_TEXT], str(error)[:_TEXT])
-            except Exception as error:  # one message must not end the music
-                self._log.warning("osc", address=address, error=repr(error))
-                self._send(sender, "/error", address[:_TEXT], repr(error)[:_TEXT])
+                datagram, sender = self._socket.recvfrom(MAX_DATAGRAM + 1)
+            except BlockingIOError:
+                return False
+            try:
+                messages = messages_of(datagram)
+            except ValueError as error:
+                self._send(sender, "/error", "", f"this is no OSC: {error}"[:_TEXT])
+                continue
+            for message in messages:
+                try:
+                    self._take(message, sender)
+                except ValueError as error:
+                    self._send(sender, "/error", message.address[:_TEXT], str(error)[:_TEXT])
+        return True
 
-    def _do(self, address: str, given: Sequence[Any], sender: Address) -> None:
-        parts = address.split("/")[1:]
-        if parts[0] != "jackdaw" or not 2 <= len(parts) <= 3:
-            raise ValueError("addresses are /jackdaw/SESSION/PARAMETER; /jackdaw/tree lists them")
-        if len(parts) == 2:
-            self._do_for_all(parts[1], given, sender)
-            return
-        session, name = self._host.get(parts[1]), parts[2]
-        if name in PARAMETERS:
-            if given:
-                session.set({name: _numbers(given, 1)[0]})
-            else:
-                self._send(sender, address, session.values()[name])
-            return
-        does = getattr(self, f"_do_{name}", None) if name in ("prompt", "reset", "note", "transport", "tap") else None
-        if does is None:
-            raise ValueError(f"no parameter named {name!r}; there are: {', '.join(PARAMETERS)}")
-        does(session, given)
+    def _take(self, message: Message, sender: Address) -> None:
+        match message.address.split("/"):
+            case ["", "error"]:
+                return
+            case ["", "jackdaw", "subscribe"]:
+                self._subscribe(self._listener(message, sender), sender)
+            case ["", "jackdaw", "unsubscribe"]:
+                self._subscribers.pop(self._listener(message, sender), None)
+            case ["", "jackdaw", session, name]:
+                request = request_of(session, name, message.given)
+                self._number += 1
+                self._asked[self._number] = _Asked(message.address, message.given, session, name)
+                payload = msgpack.packb({"v": VERSION, "id": self._number, **request})
+                self._desk.take(sender, payload)
+            case _:
+                raise ValueError("addresses are /jackdaw/SESSION/NAME, /jackdaw/subscribe and /jackdaw/unsubscribe")
 
-    def _do_for_all(self, name: str, given: Sequence[Any], sender: Address) -> None:
-        if name == "tree":
-            for session in self._host.sessions():
-                for parameter, value in session.values().items():
-                    self._send(sender, f"/jackdaw/{session.name}/{parameter}", value)
-            return
-        if name not in ("subscribe", "unsubscribe"):
-            raise ValueError("/jackdaw/ takes subscribe, unsubscribe and tree")
-        port = int(_numbers(given, 1)[0]) if given else sender[1]
-        if not 1 <= port <= 65535:
-            raise ValueError(f"port {port}: give 1 to 65535")
-        if name == "unsubscribe":
-            self._subscribers.pop((sender[0], port), None)
-            return
-        if len(self._subscribers) >= _SUBSCRIBERS and (sender[0], port) not in self._subscribers:
+    def _replied(self, key: Any, reply: bytes) -> None:
+        answer = msgpack.unpackb(reply)
+        number = answer["id"] or self._number  # long requests that come too fast are refused at once, unread
+        asked = self._asked.pop(number)
+        if not answer["ok"]:
+            self._send(key, "/error", asked.address[:_TEXT], answer["error"]["text"])
+        elif asked.name in PARAMETERS and not asked.given:
+            self._send(key, asked.address, value_of(asked.name, answer["values"][asked.name]))
+        elif asked.name in PARAMETERS and self._subscribers:
+            self._set_by[asked.session, asked.name] = key, float(asked.given[0])
+
+    # ---- subscribers ---------------------------------------------------------------------------------------
+
+    def _listener(self, message: Message, sender: Address) -> Address:
+        """Return where what is told is to go."""
+        if not message.given:
+            return sender
+        port = message.given[0]
+        if len(message.given) > 1 or not isinstance(port, int | float) or not 1 <= whole(port) <= 65535:
+            raise ValueError("takes a port, 1 to 65535, or nothing")
+        return sender[0], whole(port)
+
+    def _subscribe(self, who: Address, source: Address) -> None:
+        if who == (LOOPBACK, self.port):
+            raise ValueError(f"port {self.port} is the engine's own")
+        known = who in self._subscribers
+        if not known and len(self._subscribers) >= _SUBSCRIBERS:
             raise ValueError(f"{_SUBSCRIBERS} subscribers are here already")
-        self._subscribers[sender[0], port] = time.monotonic() + _KEPT_S
-
-    def _do_prompt(self, session: Session, given: Sequence[Any]) -> None:
-        prompts: list[Prompt] = []
-        for item in given:
-            if isinstance(item, str):
-                prompts.append(Prompt(text=item))
-            elif prompts and prompts[-1].weight == 1.0:
-                prompts[-1] = Prompt(text=prompts[-1].text, weight=_numbers([item], 1)[0])
-            else:
-                raise ValueError("prompt takes texts, each maybe with a weight after it")
-        session.set_prompts(prompts)
-
-    def _do_reset(self, session: Session, given: Sequence[Any]) -> None:
-        session.reset(int(_numbers(given, 1)[0]) if given else None)
-
-    def _do_note(self, session: Session, given: Sequence[Any]) -> None:
-        note, velocity = (int(number) for number in _numbers(given, 2))
-        if not (0 <= note <= 127 and 0 <= velocity <= 127):
-            raise ValueError(f"note {note} with velocity {velocity}: give 0 to 127")
-        session.play_notes([bytes([0x90, note, velocity])])
-
-    def _do_transport(self, session: Session, given: Sequence[Any]) -> None:
-        bpm = _numbers(given[:1], 1)[0]
-        beats = int(_numbers(given[1:], 1)[0]) if len(given) > 1 else 4
-        session.set_transport(bpm or 120.0, 0.0, beats, bpm > 0)
-
-    def _do_tap(self, session: Session, given: Sequence[Any]) -> None:
-        session.tap()
+        if not self._subscribers:
+            self._told = {session.name: session.values() for session in self._host.sessions()}
+            self._set_by.clear()
+        self._subscribers[who] = _Subscriber(time.monotonic() + _KEPT_S, source)
+        if not known:
+            for session, values in self._told.items():
+                for name, value in values.items():
+                    self._send(who, f"/jackdaw/{session}/{name}", value_of(name, value))
 
     def _tell_changes(self, now: float) -> None:
-        self._subscribers = {who: until for who, until in self._subscribers.items() if until > now}
-        sessions = {session.name: session for session in self._host.sessions()}
-        self._told = {name: told for name, told in self._told.items() if name in sessions}
-        for name, session in sessions.items():
-            if name in self._told and self._revisions.get(name) == session.revision:
-                continue
-            self._revisions[name] = session.revision
-            values, before = session.values(), self._told.get(name, {})
-            self._told[name] = values
-            for parameter, value in values.items():
-                if before.get(parameter) != value:
+        self._subscribers = {who: one for who, one in self._subscribers.items() if one.until > now}
+        if not self._subscribers:
+            return
+        before, self._told = self._told, {session.name: session.values() for session in self._host.sessions()}
+        for session, values in self._told.items():
+            known = before.get(session, {})
+            for name, value in values.items():
+                if known.get(name) != value:
+                    self._tell(session, name, value)
+        self._set_by.clear()  # what was set and has not changed anything by now never will
+
+    def _tell(self, session: str, name: str, value: float) -> None:
+        setter, given = self._set_by.get((session, name), (None, None))
+        for who, one in self._subscribers.items():
+            if one.source != setter or given != value:
+                self._send(who, f"/jackdaw/{session}/{name}", value_of(name, value))
+
+    def _tell_levels(self) -> None:
+        if self._subscribers:
+            for session in self._host.sessions():
+                levels = _levels(session)
+                for name, key in LEVELS.items() if levels else ():
                     for who in self._subscribers:
-                        self._send(who, f"/jackdaw/{name}/{parameter}", value)
+                        self._send(who, f"/jackdaw/{session.name}/{name}", *levels[key])
 
     def _send(self, who: Address, address: str, *values: Any) -> None:
         try:
@@ -215,14 +269,10 @@ class OscServer:
             self._log.warning("osc", to=f"{who[0]}:{who[1]}", error=str(error))
 
 
-def _numbers(given: Sequence[Any], count: int) -> list[float]:
-    """Return the arguments as numbers; true is 1.
-
-    Raises
-    ------
-    ValueError
-        If they are others, or more or fewer.
-    """
-    if len(given) != count or not all(isinstance(value, bool | int | float) for value in given):
-        raise ValueError(f"takes {count} number{'s' * (count > 1)}, not {str(list(given))[:100]}")
-    return [float(value) for value in given]
+def _levels(session: Session) -> dict[str, Sequence[float]]:
+    """Return the levels of a session, empty if it was closed just now."""
+    try:
+        levels: dict[str, Sequence[float]] = session.status()["levels"]
+    except HostError:
+        return {}
+    return levels

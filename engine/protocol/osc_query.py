@@ -1,47 +1,92 @@
 """The OSC addresses as a tree in JSON, over HTTP on loopback, in the manner of OSCQuery.
 
 GET of a path gives the node of that address with all below it, ``?HOST_INFO`` what the server is. Nothing can be
-changed here.
+changed here. At most 8 requests are answered at a time, one a connection; others are hung up on.
 """
 
 import json
+import socket
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from jackdaw.engine.host import Host
-from jackdaw.engine.parameters import PARAMETERS, Parameter
-from jackdaw.engine.protocol.osc import LOOPBACK
+from jackdaw.engine.parameters import PARAMETERS
+from jackdaw.engine.protocol.osc import LEVELS, LOOPBACK, value_of
+from jackdaw.engine.protocol.osc_requests import ACTIONS
+from jackdaw.engine.session import Session
+from jackdaw.log import Log
 
 __all__ = ["OscQuery"]
 
-_READ, _READ_AND_WRITE = 1, 3
-_TIMEOUT_S = 5.0
+_READ, _WRITE = 1, 2
+_TIMEOUT_S = 2.0
+_AT_A_TIME = 8
+_EXTENSIONS = ("ACCESS", "VALUE", "RANGE", "DESCRIPTION", "UNIT")
 
 
-def _leaf(path: str, parameter: Parameter, value: float) -> dict[str, Any]:
-    whole = parameter.integer
-    return {
-        "FULL_PATH": path,
-        "TYPE": "i" if whole else "f",
-        "RANGE": [{"MIN": parameter.minimum, "MAX": parameter.maximum}],
-        "VALUE": [int(value) if whole else value],
-        "DESCRIPTION": parameter.help,
-        "UNIT": [parameter.unit],
-        "ACCESS": _READ_AND_WRITE,
+def _leaves(session: Session) -> dict[str, dict[str, Any]]:
+    """Return what a session has: parameters, what it tells subscribers, what can be done to it."""
+    values = session.values()
+    leaves: dict[str, dict[str, Any]] = {
+        name: {
+            "TYPE": "i" if parameter.integer else "f",
+            "RANGE": [{"MIN": parameter.minimum, "MAX": parameter.maximum}],
+            "VALUE": [value_of(name, values[name])],
+            "DESCRIPTION": parameter.help,
+            "UNIT": [parameter.unit],
+            "ACCESS": _READ | _WRITE,
+        }
+        for name, parameter in PARAMETERS.items()
     }
+    for name in LEVELS:
+        text = "peak of left and right, told to subscribers"
+        leaves[name] = {"TYPE": "ff", "DESCRIPTION": text, "UNIT": ["dBFS", "dBFS"], "ACCESS": _READ}
+    for name, action in ACTIONS.items():
+        leaves[name] = {"TYPE": action.types, "DESCRIPTION": action.help, "ACCESS": _WRITE}
+    return {name: {"FULL_PATH": f"/jackdaw/{session.name}/{name}", **leaf} for name, leaf in leaves.items()}
 
 
-def tree(host: Host) -> dict[str, Any]:
-    """Return the tree of all sessions."""
-    sessions = {}
+def _tree(host: Host) -> dict[str, Any]:
+    contents: dict[str, Any] = {
+        name: {"FULL_PATH": f"/jackdaw/{name}", "TYPE": "i", "DESCRIPTION": text, "ACCESS": _WRITE}
+        for name, text in (("subscribe", "be told of changes for 60 s"), ("unsubscribe", "be told no more"))
+    }
     for session in host.sessions():
-        path, values = f"/jackdaw/{session.name}", session.values()
-        leaves = {name: _leaf(f"{path}/{name}", parameter, values[name]) for name, parameter in PARAMETERS.items()}
-        sessions[session.name] = {"FULL_PATH": path, "DESCRIPTION": session.model_name, "CONTENTS": leaves}
-    engine = {"FULL_PATH": "/jackdaw", "CONTENTS": sessions}
-    return {"FULL_PATH": "/", "CONTENTS": {"jackdaw": engine}}
+        path = f"/jackdaw/{session.name}"
+        node = {"FULL_PATH": path, "DESCRIPTION": session.model_name, "ACCESS": 0, "CONTENTS": _leaves(session)}
+        contents[session.name] = node
+    engine = {"FULL_PATH": "/jackdaw", "DESCRIPTION": "sessions", "ACCESS": 0, "CONTENTS": contents}
+    return {"FULL_PATH": "/", "DESCRIPTION": "Jackdaw", "ACCESS": 0, "CONTENTS": {"jackdaw": engine}}
+
+
+class _Server(ThreadingHTTPServer):
+    """Bounds how many are answered at a time."""
+
+    daemon_threads = True
+    allow_reuse_address = True
+
+    def __init__(self, port: int, handler: type[BaseHTTPRequestHandler], log: Log) -> None:
+        self._free = threading.BoundedSemaphore(_AT_A_TIME)
+        self._log = log
+        super().__init__((LOOPBACK, port), handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if self._free.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: socket.socket, client_address: Any) -> None:  # type: ignore[override]
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        self._log.warning("oscquery", to=str(client_address), error=repr(sys.exception()))
 
 
 class OscQuery:
@@ -55,6 +100,8 @@ class OscQuery:
         On loopback.
     engine
         Its name.
+    log
+        Where breakdowns go.
 
     Raises
     ------
@@ -62,9 +109,9 @@ class OscQuery:
         If the port is taken.
     """
 
-    def __init__(self, host: Host, port: int, engine: str) -> None:
-        info = {"NAME": f"Jackdaw {engine}", "OSC_PORT": port, "OSC_TRANSPORT": "UDP"}
-        info["EXTENSIONS"] = dict.fromkeys(("ACCESS", "VALUE", "RANGE", "DESCRIPTION", "UNIT"), True)  # type: ignore[assignment]
+    def __init__(self, host: Host, port: int, engine: str, *, log: Log) -> None:
+        info = {"NAME": f"Jackdaw {engine}", "OSC_IP": LOOPBACK, "OSC_PORT": port, "OSC_TRANSPORT": "UDP"}
+        about = {**info, "EXTENSIONS": dict.fromkeys(_EXTENSIONS, True)}
 
         class Handler(BaseHTTPRequestHandler):
             timeout = _TIMEOUT_S
@@ -75,12 +122,10 @@ class OscQuery:
                     self.send_error(403, "ask 127.0.0.1")
                     return
                 asked = urlsplit(self.path)
-                found: Any = info if asked.query == "HOST_INFO" else tree(host)
-                for part in unquote(asked.path).strip("/").split("/") if found is not info else ():
-                    found = found if not part else found.get("CONTENTS", {}).get(part)
-                    if found is None:
-                        self.send_error(404, "no such address")
-                        return
+                found = about if asked.query == "HOST_INFO" else _find(_tree(host), unquote(asked.path))
+                if found is None:
+                    self.send_error(404, "no such address")
+                    return
                 body = json.dumps(found).encode()
                 self.send_response(200)
                 self.send_header("Content-Type", "application/json")
@@ -91,9 +136,11 @@ class OscQuery:
             def log_message(self, format: str, *args: Any) -> None:
                 """Say nothing of requests."""
 
-        self._server = ThreadingHTTPServer((LOOPBACK, port), Handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="oscquery")
+        try:
+            self._server = _Server(port, Handler, log)
+        except OSError as error:
+            raise OSError(f"OSC: TCP port {port} on {LOOPBACK} is not free: {error.strerror}; give another") from error
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="oscquery", daemon=True)
 
     def start(self) -> None:
         """Begin to answer."""
@@ -105,3 +152,12 @@ class OscQuery:
             self._server.shutdown()
             self._thread.join()
         self._server.server_close()
+
+
+def _find(node: dict[str, Any], path: str) -> dict[str, Any] | None:
+    """Return the node of that path below `node`, None if there is none."""
+    for part in filter(None, path.split("/")):
+        node = node.get("CONTENTS", {}).get(part)
+        if node is None:
+            return None
+    return node

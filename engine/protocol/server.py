@@ -101,7 +101,8 @@ class ControlServer:
         except BaseException:
             self._release()
             raise
-        self._operations = Operations(host, engine, on_stop, log)
+        self.operations = Operations(host, engine, on_stop, log)
+        """What is done here when asked; other surfaces ask for it, too."""
         self._desk = Desk(self._answer, refusal, self._send)
         self._thread = threading.Thread(target=self._run, name="control", daemon=True)
 
@@ -199,7 +200,7 @@ class ControlServer:
             self._desk.take((index, identity), payload)
 
     def _answer(self, request: Request, key: Any) -> bytes:
-        return self._operations.answer(request, Caller(key, self._callers[key[0]]))
+        return self.operations.answer(request, Caller(key, self._callers[key[0]]))
 
     def _send(self, key: Any, reply: bytes) -> None:
         index, identity = key

@@ -2,7 +2,7 @@
 
 The supervisor starts two child processes, the engine and the bridge, and starts either again when it dies; they find
 each other through the session's shared memory. Ctrl-C fades out, finishes the recording and stops both; a second Ctrl-C
-does not wait.
+does not wait. Under a session manager (``NSM_URL``) the jam is kept where the manager says, and comes back from there.
 """
 
 import argparse
@@ -16,6 +16,7 @@ from pathlib import Path
 from jackdaw.bridge.server import PrivateServer, ServerError, find_server
 from jackdaw.cli._children import Child
 from jackdaw.cli._errors import UserError
+from jackdaw.cli._keeper import Keeper
 from jackdaw.cli._options import add_model_options, knobs, model_name, osc_port, prompts
 from jackdaw.cli._status import StatusLine, summary
 from jackdaw.engine import presets
@@ -58,7 +59,7 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         "--hear-from", metavar="CLIENT", help="hear this JACK client (default: the first capture ports)"
     )
     server.add_argument("--no-connect", action="store_true", help="do not connect to the system's ports")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, client=None)
 
 
 def _check(arguments: argparse.Namespace) -> None:
@@ -94,11 +95,11 @@ def _engine_command(arguments: argparse.Namespace) -> list[str]:
     command = ["-m", "jackdaw.engine", "--session", arguments.session, "--target-ms", f"{arguments.target_ms:g}"]
     if arguments.preset is not None:
         try:
-            path = presets.path_of(arguments.preset)
-            arguments.model = arguments.model or presets.read(path).model
+            kept_in = presets.path_of(arguments.preset)
+            arguments.model = arguments.model or presets.read(kept_in).model
         except (ValueError, OSError) as error:
             raise UserError(f"--preset: {error}", code=2) from error
-        command += ["--preset", str(path)]
+        command += ["--preset", str(kept_in)]
     command += ["--model", model_name(arguments)]
     if arguments.seed is not None:
         command += ["--seed", str(arguments.seed)]
@@ -118,6 +119,8 @@ def _engine_command(arguments: argparse.Namespace) -> list[str]:
 
 def _bridge_command(arguments: argparse.Namespace, server: str) -> list[str]:
     command = ["-m", "jackdaw.bridge", "--session", arguments.session, "--server", server]
+    if arguments.client is not None:
+        command += ["--client", arguments.client]
     if arguments.hear_from:
         command += ["--hear-from", arguments.hear_from]
     if arguments.no_connect:
@@ -129,6 +132,20 @@ def _bridge_command(arguments: argparse.Namespace, server: str) -> list[str]:
 
 def run(arguments: argparse.Namespace) -> int:
     """Play until the time is up or Ctrl-C."""
+    with contextlib.ExitStack() as stack:
+        keeper = Keeper.found()
+        if keeper is not None:
+            stack.enter_context(keeper.manager)
+            keeper.place_in(arguments)
+        try:
+            return _run(arguments, keeper)
+        except UserError as error:
+            if keeper is not None:
+                keeper.give_up(str(error))
+            raise
+
+
+def _run(arguments: argparse.Namespace, keeper: Keeper | None) -> int:
     _check(arguments)
     engine_command = _engine_command(arguments)
     stops = 0
@@ -155,6 +172,8 @@ def run(arguments: argparse.Namespace) -> int:
                         status = _ask(arguments.session)
                         last = status or last
                         line.show(status, restarts=engine.restarts + bridge.restarts)
+                        if keeper is not None:
+                            keeper.look(status)
                         if arguments.seconds and _played(last) >= arguments.seconds:
                             break
             finally:

@@ -12,7 +12,7 @@ from jackdaw.engine.prompts import Prompt
 from jackdaw.engine.protocol.client import ControlClient
 from jackdaw.engine.protocol.messages import ControlError
 
-__all__ = ["register"]
+__all__ = ["kept", "register"]
 
 _PART = 512 << 10
 
@@ -56,21 +56,33 @@ def _save(arguments: argparse.Namespace) -> int:
     try:
         with engine_client(arguments) as client:
             client.session = arguments.session or only_session(client)
-            state = _fetched(client) if arguments.state else None
-            told = client.tell("attach")
-        kept = presets.Preset(
-            model=told["model"],
-            model_hash=told["model_hash"] or "",
-            seed=told["seed"],
-            parameters=told["values"],
-            prompts=[_kept(prompt, told["model_hash"]) for prompt in told["prompts"]],
-            state=state,
-        )
-        presets.write(path, kept)
+            presets.write(path, kept(client, state=arguments.state))
     except (ControlError, ValueError, OSError) as error:
         raise UserError(str(error)) from error
     print(f"saved {path}")
     return 0
+
+
+def kept(client: ControlClient, *, state: bool) -> presets.Preset:
+    """Return how the client's session plays now, with what the model remembers if `state`.
+
+    Raises
+    ------
+    ControlError
+        If the engine says no: the model is loading, for instance.
+    ValueError
+        If a prompt was given as samples.
+    """
+    blob = _fetched(client) if state else None
+    told = client.tell("attach")
+    return presets.Preset(
+        model=told["model"],
+        model_hash=told["model_hash"] or "",
+        seed=told["seed"],
+        parameters=told["values"],
+        prompts=[_kept(prompt, told["model_hash"]) for prompt in told["prompts"]],
+        state=blob,
+    )
 
 
 def _fetched(client: ControlClient) -> bytes:

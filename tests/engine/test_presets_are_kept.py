@@ -120,6 +120,7 @@ def test_a_killed_engine_plays_on_as_if_it_had_not_been(tiny: Tiny) -> None:
             reader.wait_until_engine_is_ready()
             reader.render(3.0, riff)
         wait_for(lambda: not session.status()["reader_alive"])
+        session.listen(None)  # is done between two steps: the last one, which may have been under way, is over
         path = presets.path_of("jam")
         told = session.prompts
         presets.write(
