@@ -2,7 +2,8 @@
 
 One thread: the device's hands in a step's input with :meth:`Ear.hear` and gets what the model is to hear in it. With
 every knob at its default that is the input itself. Invariants: what is heard depends on the inputs since the epoch
-began, the knobs and the clock alone; whenever the place that is read jumps, both places are crossfaded over 10 ms.
+began, the knobs and the clock alone; whenever the place that is read jumps, or the source changes, both are crossfaded
+over 10 ms.
 """
 
 import math
@@ -36,6 +37,7 @@ class Ear:
         self._ring = np.zeros((math.ceil(MEMORY_S * spec.sample_rate / step) * step, spec.channels), np.float32)
         self._fade = np.linspace(0.0, 1.0, round(_FADE_S * spec.sample_rate), dtype=np.float32)[:, None]
         self._source: Audio | None = None
+        self._next: Audio | None = None
         self.begin_epoch()
 
     def begin_epoch(self) -> None:
@@ -45,11 +47,11 @@ class Ear:
         self._back = 0
         self._held: Audio | None = None
         self._held_at = 0
-        self._played = 0
+        self._source, self._played = self._next, 0
 
     def listen(self, source: Audio | None) -> None:
         """Hear this sound round and round instead of the input, float32 (samples, channels); None: the input."""
-        self._source, self._played = source, 0
+        self._next = source
 
     def hear(self, live: Audio, values: Mapping[str, float], clock: Clock | None, late: int) -> Audio:
         """Take in a step's input; return what the model hears.
@@ -66,14 +68,16 @@ class Ear:
             By how many samples the input is behind the sound of the step.
         """
         step = self._spec.step_samples
-        if self._source is not None:
-            live = np.take(self._source, np.arange(self._played, self._played + step), axis=0, mode="wrap")
-            self._played = (self._played + step) % len(self._source)
+        sound = self._sounding(live)
+        if self._next is not self._source:
+            self._source, self._played = self._next, 0
+            following = self._sounding(live)
+            sound = self._crossfaded(sound, following) if self._taken else following
         at = self._taken % len(self._ring)
-        self._ring[at : at + step] = live
+        self._ring[at : at + step] = sound
         self._taken += step
         back = self._wanted(values, clock, late)
-        heard = live if back == 0 else self._before(back, step)
+        heard = sound if back == 0 else self._before(back, step)
         if back != self._back:
             heard = self._crossfaded(self._before(self._back, step), heard)
             self._back = back
@@ -82,6 +86,14 @@ class Ear:
     def newest(self, samples: int) -> Audio:
         """Return the newest input, up to MEMORY_S of it."""
         return self._before(0, samples)
+
+    def _sounding(self, live: Audio) -> Audio:
+        """Return the next step of the source."""
+        source, start = self._source, self._played
+        if source is None:
+            return live
+        self._played = (start + len(live)) % len(source)
+        return np.take(source, np.arange(start, start + len(live)), axis=0, mode="wrap")
 
     def _before(self, back: int, samples: int) -> Audio:
         """Return the samples that end `back` samples before the end of the input; silence from before the epoch."""

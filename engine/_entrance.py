@@ -32,32 +32,61 @@ class Entrance:
     def __init__(self, spec: StreamSpec) -> None:
         self._spec = spec
         self._gain = 1.0
-        self._had_clock = False
-        self._silent = 0.0
         self._gains = np.zeros(0, np.float32)
+        self.begin_epoch()
 
     def begin_epoch(self) -> None:
-        """Begin anew: the intro is played again."""
+        """Begin anew: the intro is played again, and what sounded before is not faded."""
+        self.begin_intro()
+        self._open: float | None = None
+
+    def begin_intro(self) -> None:
+        """Let the intro be played again; the music fades into it."""
         self._had_clock, self._silent = False, 0.0
 
-    def look(self, live: Audio, values: Mapping[str, float], clock: Clock | None) -> None:
-        """See a step's input, float32 (step_samples, channels), and the musical time of what the model then chooses."""
+    def look(self, live: Audio, values: Mapping[str, float], clock: Clock | None, *, early: bool = False) -> None:
+        """See a step's input, float32 (step_samples, channels), and the musical time of what the model then chooses.
+
+        `early` says that there may be a clock, but that it can't be asked yet.
+        """
         lowest = 10.0 ** (values["duck"] / 20.0)
         gains = self._ducked(live, lowest) if lowest < 1.0 or self._gain < 1.0 else None
-        rate, samples = self._spec.sample_rate, self._spec.step_samples
-        if clock is not None:
-            if not self._had_clock and values["intro"]:
-                late = self._spec.look_ahead / rate * clock.bpm / 60.0
-                self._silent = values["intro"] * clock.beats_per_bar - (clock.beat - late)
-            if self._silent > 0:
-                left = round(self._silent * 60.0 / clock.bpm * rate)
-                entrance = np.clip((np.arange(samples) - left) / (_FADE_S * rate), 0.0, 1.0)
-                gains = entrance if gains is None else gains * entrance
-                self._silent -= samples / rate * clock.bpm / 60.0
-        else:
-            self._silent = 0.0
-        self._had_clock = clock is not None
+        entrance = self._entered(self._left(values["intro"], clock), bool(values["intro"]) and early and clock is None)
+        if entrance is not None:
+            gains = entrance if gains is None else gains * entrance
         self._gains = np.zeros(0, np.float32) if gains is None else gains.astype(np.float32)
+
+    def _left(self, bars: float, clock: Clock | None) -> int:
+        """Return by how many samples the model's entry is after the beginning of this step, and go on by a step."""
+        rate = self._spec.sample_rate
+        had, self._had_clock = self._had_clock, clock is not None
+        if clock is None or not bars:
+            self._silent = 0.0
+            return 0
+        if not had:
+            late = self._spec.look_ahead / rate * clock.bpm / 60.0
+            self._silent = bars * clock.beats_per_bar - (clock.beat - late)
+        left = round(self._silent * 60.0 / clock.bpm * rate)
+        self._silent = max(0.0, self._silent - self._spec.step_seconds * clock.bpm / 60.0)
+        return left
+
+    def _entered(self, left: int, waits: bool) -> "np.ndarray[tuple[int], np.dtype[np.float64]] | None":
+        """Return the gain of an intro for each sample: down at once, up from the entry on; None: all is let in."""
+        samples = self._spec.step_samples
+        if waits:
+            self._open = 0.0
+            return np.zeros(samples)
+        start = self._open
+        if start is None:  # nothing has sounded yet
+            start = 0.0 if left else 1.0
+        if start == 1.0 and not left:
+            self._open = 1.0
+            return None
+        at, ramp = np.arange(1, samples + 1), _FADE_S * self._spec.sample_rate
+        closing = np.maximum(start - np.minimum(at, left) / ramp, 0.0)
+        gains = np.minimum(closing + np.maximum(at - left, 0) / ramp, 1.0)
+        self._open = float(gains[-1])
+        return gains
 
     def shaped(self, audio: Audio) -> Audio:
         """Return what the model made in that step, at its level."""

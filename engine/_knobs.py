@@ -2,7 +2,7 @@
 
 :class:`Knobs` belongs to all threads: whoever turns one exchanges the whole setting at once, so that a step never sees
 half of a change. :class:`Steering` belongs to the thread that steps the model, looks at the setting once a step, and
-spreads what would be heard as a jump: the volume over 20 ms, the prompts' weights over 100 ms.
+spreads what would be heard as a jump: the volume over 20 ms, the prompts' weights and the input's style over 100 ms.
 """
 
 import threading
@@ -19,6 +19,7 @@ __all__ = ["Knobs", "Setting", "Steering", "linear"]
 
 _VOLUME_S = 0.020
 _WEIGHTS_S = 0.100
+_NEAR = 1e-3
 
 
 def linear(decibels: float, silence: float) -> float:
@@ -109,6 +110,7 @@ class Steering:
         self._setting = knobs.now
         self._weights: tuple[float, ...] = ()
         self._live: Style | None = None
+        self._next_live: Style | None = None
         self._style: Style | None = None
         self._gain = 0.0
         self.settle()
@@ -116,6 +118,7 @@ class Steering:
     def settle(self) -> None:
         """Let everything be at once as the knobs say: nothing glides from what was before."""
         self._setting = self._knobs.now
+        self._live = self._next_live = None
         self._aim(self._wanted())
         self._gain = self._volume()
 
@@ -124,13 +127,12 @@ class Steering:
     ) -> Controls:
         """Return what steers the next step, and go on by a step; `live` is the style of the input, if it is known."""
         before, self._setting = self._setting, self._knobs.now
-        is_new = before.styles is not self._setting.styles or live is not self._live
-        self._live = live
+        most = self._spec.step_seconds / _WEIGHTS_S
+        moves = self._follow(live, min(most, 1.0))
         wanted = self._wanted()
-        if is_new:
+        if before.styles is not self._setting.styles:
             self._aim(wanted)
-        elif wanted != self._weights:
-            most = self._spec.step_seconds / _WEIGHTS_S
+        elif moves or wanted != self._weights:
             pairs = zip(self._weights, wanted, strict=True)
             self._aim(tuple(now + max(-most, min(most, then - now)) for now, then in pairs))
         values = self._setting.values
@@ -161,25 +163,41 @@ class Steering:
         return audio * gain
 
     def _wanted(self) -> tuple[float, ...]:
+        """Return the weights of the prompts and, last, of the input's style."""
         values = self._setting.values
-        weights = tuple(values[f"weight_{number}"] for number in range(1, len(self._setting.styles) + 1))
-        return weights if self._live is None else (*weights, values["live_style"])
+        weights = (values[f"weight_{number}"] for number in range(1, len(self._setting.styles) + 1))
+        return (*weights, 0.0 if self._next_live is None else values["live_style"])
 
-    @property
-    def _styles(self) -> tuple[Style, ...]:
-        return self._setting.styles if self._live is None else (*self._setting.styles, self._live)
+    def _follow(self, live: Style | None, share: float) -> bool:
+        """Let the input's style go towards what it is now by a share of the way; return whether it moves."""
+        self._next_live = live
+        if live is None:
+            if not self._weights[-1]:
+                self._live = None
+            return False
+        if self._live is None or live is self._live:
+            self._live = live
+            return False
+        way = live - self._live
+        self._live = live if np.abs(way).max() < _NEAR else self._live + np.float32(share) * way
+        return True
 
     def _aim(self, weights: tuple[float, ...]) -> None:
         self._weights = weights
         if not any(weights):
             self._style = None
             return
+        styles = self._setting.styles
+        if self._live is None:
+            weights = weights[:-1]
+        else:
+            styles = (*styles, self._live)
         try:
-            self._style = blend(self._styles, weights)
+            self._style = blend(styles, weights)
         except ValueError:
             # opposite styles cancel at one point of a glide: the style of the step before goes on
             if self._style is None:
-                self._style = self._styles[int(np.argmax(weights))]
+                self._style = styles[int(np.argmax(weights))]
 
     def _volume(self) -> float:
         return linear(self._setting.values["volume"], PARAMETERS["volume"].minimum)

@@ -231,6 +231,7 @@ class Player:
             self._shared.notes.clear()
             self._ear.begin_epoch()
             self._entrance.begin_epoch()
+            self._live_style.begin_epoch()
             self._expected, self._jumps = None, False
         self._reader, self.stream = reader, stream
         self._publish_pace(stream)
@@ -288,11 +289,11 @@ class Player:
         clock = self._timed(stream)
         late = round(stream.pace.loop * spec.sample_rate / stream.rate)
         heard = self._ear.hear(live, values, clock, late)
-        self._entrance.look(live, values, clock)
+        self._entrance.look(live, values, clock, early=stream.is_first_fill)
         controls = self._steering.controls(
             clock if "clock" in spec.controls else None,
             played.notes if played.notes and "notes" in spec.controls else None,
-            self._live_style.look(values["live_style"] > 0, self._ear.newest),
+            self._live_style.look(values["live_style"] > 0, self._ear.newest, waits=self.is_alone),
         )
         if played.chord is not None and "chord" in spec.controls and values["chords"] >= 0.5:
             controls = controls.with_(chord=played.chord)
@@ -375,8 +376,10 @@ class Player:
                 self._reset_ring()
                 self._shared.notes.clear()
         elif self.stream is not None and self.stream.position > self.stream.start:
+            self._entrance.begin_intro()
             try:
-                _, self._tail = self.model.step(self.state, self._steering.controls(), None)
+                controls = self._steering.controls(live=self._live_style.style)
+                _, self._tail = self.model.step(self.state, controls, None)
             except Exception as error:
                 raise HostError(f"{self.model.spec.name} breaks down: {error!r}", "failed") from error
         self.state = state

@@ -1,11 +1,12 @@
 """Music to a file, offline: as fast as the model can, and equal bytes for equal arguments.
 
 A step hears the input of the step before it, and the model's look-ahead is cut off at the start, so that input and
-output lie on one time axis.
+output lie on one time axis. There is no clock: loops in time and intros are not offline.
 """
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from jackdaw.audio import Waveform, write_file
+from jackdaw.engine._ear import Ear
+from jackdaw.engine._entrance import Entrance
 from jackdaw.engine._knobs import Knobs, Steering
+from jackdaw.engine._live_style import LiveStyle
 from jackdaw.engine.models.contract import Audio, Model, Style
 from jackdaw.engine.prompts import Embedder, Prompt, style_of
 from jackdaw.engine.weights.registry import load_model
@@ -68,21 +72,33 @@ def render(
     Raises
     ------
     ValueError
-        If a knob's value is wrong.
+        If a knob's value is wrong, or the input's style is wanted and has none.
     """
     spec = model.spec
-    steering = Steering(Knobs(parameters, () if style is None else (style,)), spec)
+    knobs = Knobs(parameters, () if style is None else (style,))
+    steering, values = Steering(knobs, spec), knobs.now.values
+    ear, entrance = Ear(spec), Entrance(spec)
     state = model.init(seed)
     skip, left, at = spec.look_ahead, samples, 0
-    while left > 0:
-        now = None if heard is None else _slice(heard, at - spec.step_samples, spec.step_samples)
-        state, audio = model.step(state, steering.controls(), now)
-        at += spec.step_samples
-        piece = steering.with_volume(audio)[skip : skip + left]
-        skip = max(0, skip - spec.step_samples)
-        left -= len(piece)
-        if len(piece):
-            yield piece
+    with closing(LiveStyle(model, _give_up)) as live_style:
+        while left > 0:
+            now = live = None
+            if heard is not None:
+                sound = _slice(heard, at - spec.step_samples, spec.step_samples)
+                now = ear.hear(sound, values, None, spec.step_samples)
+                entrance.look(sound, values, None)
+                live = live_style.look(values["live_style"] > 0, ear.newest, waits=True)
+            state, audio = model.step(state, steering.controls(live=live), now)
+            at += spec.step_samples
+            piece = steering.with_volume(entrance.shaped(audio))[skip : skip + left]
+            skip = max(0, skip - spec.step_samples)
+            left -= len(piece)
+            if len(piece):
+                yield piece
+
+
+def _give_up(event: str, *, error: str) -> None:
+    raise ValueError(f"{event}: {error}")
 
 
 def _slice(audio: Audio, start: int, count: int) -> Audio:

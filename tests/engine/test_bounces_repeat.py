@@ -86,6 +86,21 @@ def test_bounces_of_a_model_with_weights_are_equal(tiny: Model) -> None:
         assert np.any(np.frombuffer(takes[0], np.float32))
 
 
+@pytest.mark.parametrize("frozen", [0.0, 1.0])
+def test_bounces_are_equal_however_hearing_is_steered(frozen: float) -> None:
+    """The style of the input, too, is embedded on a thread of its own: a bounce waits for it."""
+    knobs = {"gap": 70.0, "loop_delay": 1.5, "duck": -6.0, "intro": 1.0, "live_style": 0.7, "freeze": frozen}
+    options = Options(parameters=knobs, prompts=[Prompt(text="disco")])
+    with playing(Beep("beep"), options) as (session, name), Reader(name, freewheel=False) as reader:
+        reader.wait_until_engine_is_ready()
+        takes = []
+        for seconds in (0.3, 0.7, 0.1):
+            reader.render(seconds, band_limited_noise(48000, seed=7), paced=True)
+            takes.append(bounce(session, reader, 5.0))
+        assert takes[0] == takes[1] == takes[2]
+        assert np.any(np.frombuffer(takes[0], np.float32))
+
+
 def test_a_bounce_has_nothing_of_before_in_it() -> None:
     """The ramp counts from its first sample on, right after the fade-in: parameters hold from there."""
     with playing(Beep("beep-ramp")) as (session, name), Reader(name, freewheel=False) as reader:

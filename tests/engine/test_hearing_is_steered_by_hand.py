@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +12,15 @@ from players import Reader, band_limited_noise, delay_of, playing, wait_for
 
 from jackdaw.engine._ear import MEMORY_S, Ear
 from jackdaw.engine._entrance import Entrance
+from jackdaw.engine._knobs import Knobs, Steering
 from jackdaw.engine._live_style import LiveStyle
 from jackdaw.engine.models.beep import Beep
 from jackdaw.engine.models.contract import Audio, Clock, StreamSpec, Style
 from jackdaw.engine.parameters import defaults
+from jackdaw.engine.prompts import blend
 from jackdaw.engine.session import Options
 
-RATE, STEP, FADE = 48000, 1920, 480
+RATE, STEP, FADE, RAMP = 48000, 1920, 480, 240
 LATE = 3 * STEP
 CLOCK = Clock(bpm=120.0, beat=0.0)
 BEAT = RATE // 2
@@ -132,7 +135,16 @@ def test_a_file_takes_the_place_of_the_input() -> None:
     heard = heard_by(ear, noise(1), lambda _: {})
     assert np.array_equal(heard, np.concatenate([loop] * 5)[: len(heard)])
     ear.listen(None)
-    assert np.array_equal(heard_by(ear, noise(1), lambda _: {}), noise(1))
+    assert np.array_equal(heard_by(ear, noise(1), lambda _: {})[FADE:], noise(1)[FADE:])
+
+
+def test_going_to_a_file_and_back_never_clicks() -> None:
+    ear, riff, pieces = Ear(spec()), tone(1)[: RATE * 10 // 11], []  # whole periods
+    for number in range(20):
+        ear.listen(riff if number % 3 == 1 else None)
+        pieces.append(heard_by(ear, tone(0.2), lambda _: {}))
+    # each piece of tone(0.2) is 44 whole periods
+    assert np.abs(np.diff(np.concatenate(pieces), axis=0)).max() < 2 * STEEPEST + 3 / FADE
 
 
 def levels(entrance: Entrance, sound: Audio, knobs: dict[str, float], clocks: list[Clock | None]) -> Audio:
@@ -170,8 +182,33 @@ def test_an_intro_ends_on_the_bar_line(beat: float, bars: int) -> None:
     start = 10 * STEP
     entry = start + round((4 * bars - first.beat) * BEAT)
     assert (gains[:start] == 1.0).all()
-    assert not gains[start:entry].any()
-    assert (gains[entry + RATE // 100 :] == 1.0).all()
+    assert not gains[start + RAMP : entry].any()
+    assert (gains[entry + RAMP :] == 1.0).all()
+    assert np.abs(np.diff(gains)).max() < 1.1 / RAMP
+
+
+@pytest.mark.parametrize("bpm", [60.0, 97.0, 133.7, 180.0])
+def test_an_intro_never_clicks(bpm: float) -> None:
+    """However the bar line lies in a step, and though time stops, or the music is begun anew, in the midst of it."""
+    sound, entrance, gains = noise(30), Entrance(spec()), []
+    for number in range(750):
+        beat = number * STEP / RATE * bpm / 60.0
+        clock = None if 50 <= number < 55 else Clock(bpm=bpm, beat=beat % 4.0)
+        if number == 520:
+            entrance.begin_intro()
+        entrance.look(sound[number * STEP : (number + 1) * STEP], defaults() | {"intro": 2.0}, clock)
+        gains.append(entrance.shaped(np.ones((STEP, 2), np.float32))[:, 0])
+    gain = np.concatenate(gains)
+    assert not gain[0]
+    assert np.abs(np.diff(gain)).max() < 1.1 / RAMP
+    assert np.count_nonzero(np.diff((gain > 0.5).astype(int)) > 0) == 3
+
+
+def test_an_intro_is_silent_before_its_clock_is_known() -> None:
+    entrance = Entrance(spec())
+    for early, clock in ((True, None), (True, None), (False, CLOCK)):
+        entrance.look(noise(0.04), defaults() | {"intro": 1.0}, clock, early=early)
+        assert not entrance.shaped(np.ones((STEP, 2), np.float32)).any()
 
 
 class Muse(Beep):
@@ -205,6 +242,24 @@ def test_the_style_of_the_input_follows_it() -> None:
     wait_for(lambda: known() == 4 and bool(said))
     assert live.look(False, newest) is None
     live.close()
+
+
+def test_the_style_of_the_input_glides() -> None:
+    knobs = Knobs({"live_style": 0.5}, [blues := np.eye(8, dtype=np.float32)[0]])
+    steering, first, second = Steering(knobs, spec()), *np.eye(8, dtype=np.float32)[1:3]
+
+    def played(live: Style | None, steps: int) -> list[Style]:
+        return [style for _ in range(steps) if (style := steering.controls(live=live).style) is not None]
+
+    assert np.array_equal(played(None, 1)[0], blues)
+    styles = played(first, 10)
+    assert styles[-1] == pytest.approx(blend([blues, first], [1.0, 0.5]))
+    styles += played(second, 40)
+    assert styles[-1] == pytest.approx(blend([blues, second], [1.0, 0.5]))
+    knobs.turn({"live_style": 0.0})
+    styles += played(None, 10)
+    assert np.array_equal(styles[-1], blues)
+    assert max(np.linalg.norm(b - a) for a, b in pairwise([blues, *styles])) < 0.45
 
 
 def test_silence_has_no_style() -> None:

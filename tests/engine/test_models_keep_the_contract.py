@@ -117,6 +117,19 @@ def test_what_is_heard_changes_the_context(model: Model) -> None:
     assert not np.array_equal(model.context(quiet), model.context(loud))  # type: ignore[attr-defined]
 
 
+def test_feedback_leaves_what_was_played_as_it_was(model: Model) -> None:
+    """It weighs the model's own sound in what is heard now: later on, the same sound counts in full again."""
+    if not model.spec.hears:
+        return
+    after = []
+    for feedback in (1.0, 0.25, 0.0):
+        state, _ = play(model, model.init(3), 0, 4, Controls(feedback=feedback), None)
+        state, _ = play(model, state, 4, 24, Controls(), None)  # an encoder remembers what it was given
+        state, audio = model.step(state, Controls(), 0.5 * sound(model, 1))
+        after.append((model.context(state).tobytes(), audio.tobytes()))  # type: ignore[attr-defined]
+    assert after[0] == after[1] == after[2]
+
+
 def test_controls_that_a_model_does_not_know_change_nothing(model: Model) -> None:
     values: dict[str, Any] = {
         "temperature": 0.1, "top_k": 3, "clock": Clock(bpm=100.0, beat=0.0), "chord": Chord(root=4), "guidance": 2.0,

@@ -12,6 +12,7 @@ import pytest
 from players import wait_for
 
 from jackdaw.audio import Waveform
+from jackdaw.engine.models.beep import Beep
 from jackdaw.engine.models.contract import Model
 from jackdaw.engine.render import render, render_file
 
@@ -44,6 +45,19 @@ def test_input_is_heard_one_step_later(tmp_path: Path) -> None:
     out = Waveform.from_file(tmp_path / "out.wav").samples
     assert np.abs(out[1920 : 1920 + 48000] - noise).max() < 2e-6
     assert not np.any(out[48000 + 1920 :])
+
+
+def test_hearing_is_steered_offline_too() -> None:
+    noise = (0.1 * np.random.default_rng(0).normal(size=(96000, 2))).astype(np.float32)
+
+    def rendered(model: str, **knobs: float) -> bytes:
+        return np.concatenate(list(render(Beep(model), samples=96000, parameters=knobs, heard=noise))).tobytes()
+
+    later = np.frombuffer(rendered("beep-echo", gap=100.0), np.float32).reshape(-1, 2)
+    assert np.array_equal(later[1920 + 4800 + 480 :], noise[480 : -1920 - 4800])
+    plain = rendered("beep")
+    for knobs in ({"live_style": 0.5}, {"duck": -12.0}, {"freeze": 1.0}):
+        assert rendered("beep", **knobs) == rendered("beep", **knobs) != plain
 
 
 def test_music_begins_at_the_first_sample(model: Model) -> None:
