@@ -212,8 +212,8 @@ class Player:
         self._watch(self.stream)
         return _FREEWHEEL_POLL_S if self._writer.freewheeling else min(wait, _POLL_S)
 
-    def _begin_epoch(self, reader: tuple[int, int, int], *, goes_on: bool = False) -> None:
-        """Begin a new epoch; if the music goes on, notes are held on and what was heard is remembered."""
+    def _begin_epoch(self, reader: tuple[int, int, int], *, goes_on: bool = False) -> Stream:
+        """Begin a new epoch, and return it; if the music goes on, notes are held and what was heard is remembered."""
         self._reset_ring()
         stream = Stream(
             self._writer,
@@ -236,6 +236,7 @@ class Player:
         self._reader, self.stream = reader, stream
         self._publish_pace(stream)
         self._writer.publish(ring_rate=stream.rate)
+        return stream
 
     def _reset_ring(self) -> None:
         now = self._shared.time.now
@@ -349,8 +350,7 @@ class Player:
             self._shared.recording.offer(audio)
         if self._jumps and self._reader is not None:
             self._jumps = False
-            self._begin_epoch(self._reader, goes_on=True)
-            stream = self.stream
+            stream = self._begin_epoch(self._reader, goes_on=True)
         stream.play(audio)
         if self._is_fresh and not stream.is_first_fill:
             self._is_fresh = False

@@ -240,8 +240,9 @@ class MRT2:
         if heard is not None and heard.shape != _SILENCE.shape:
             raise ValueError(f"heard has shape {heard.shape}: one step is {_SILENCE.shape}")
         player, past, chosen = self._player, state["past"], state["chosen"]
-        listens = heard is not None and controls.hear and self._spec.hears
-        gained = np.float32(controls.input_gain) * heard if listens else _SILENCE
+        gained = _SILENCE
+        if heard is not None and controls.hear and self._spec.hears:
+            gained = np.float32(controls.input_gain) * heard
         loud = float(np.sqrt(np.mean(np.square(gained, dtype=np.float64)))) > 10.0 ** (GATE_DB / 20.0)
         mix = (np.float32(controls.feedback) * state["sound"] + gained).astype(np.float32)
         mixes = np.concatenate([state["mixes"][1:], mix[None]])

@@ -67,7 +67,7 @@ SCORE = 30
 """Chances that make up the score: of 12 pitch classes (C first), of the same below F3 (MIDI 53), and of strokes of bass
 drum, snare, hi-hat, cymbal, tom and other drums."""
 
-SCORE_WEIGHTS = np.repeat(np.float32([5.0, 6.0, 8.0]), [12, 12, 6])
+SCORE_WEIGHTS = np.repeat(np.array([5.0, 6.0, 8.0], np.float32), [12, 12, 6])
 """What a chance of 1 counts beside the sound in the distance that is quantised. With these, both have the same variance
 over music; the first code then tells 2.5 nats of the chord instead of 1.6, and four levels leave 10 % of the sound's
 variance instead of 9 %."""

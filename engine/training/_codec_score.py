@@ -108,7 +108,7 @@ def train_reader(
     rng, state, losses = np.random.default_rng([seed, 1]), optimiser.init(reader), []
     for step in track(range(steps), description="reader of the score"):
         batch = _drawn(songs, targets, rng)
-        batch["gains"] = (10 ** (rng.uniform(*gains_db, _CLIPS) / 20)).astype(np.float32)
+        batch["gains"] = (10 ** (rng.uniform(gains_db[0], gains_db[1], _CLIPS) / 20)).astype(np.float32)
         rate = _RATE * min(1.0, (step + 1) / _WARM_UP) * (1.0 - step / steps)
         reader, state, loss = _step(reader, state, batch, jnp.float32(rate), optimiser=optimiser)
         losses.append(loss)
