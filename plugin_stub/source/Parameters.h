@@ -53,7 +53,8 @@ class Knob final : public juce::RangedAudioParameter {
     float getDefaultValue() const override;
     const juce::NormalisableRange<float>& getNormalisableRange() const override { return range_; }
     int getNumSteps() const override;
-    bool isDiscrete() const override { return row_.step == 1.0F; }
+    /* Not of few whole numbers: JUCE would call them an enumeration, which LV2 has for ports alone. They snap all the same. */
+    bool isDiscrete() const override { return row_.step == 1.0F && (isBoolean() || row_.maximum - row_.minimum >= 1000.0F); }
     bool isBoolean() const override { return row_.taper == Taper::toggle; }
     juce::String getText(float normal, int length) const override;
     float getValueForText(const juce::String& text) const override;

@@ -122,7 +122,7 @@ def test_taken_back_and_in_again_is_never_taken_back(player: OpenVinoPlayer, bac
 
 def test_nothing_is_heard_without_ears(player: OpenVinoPlayer) -> None:
     assert player.encoder() is None
-    with pytest.raises(ValueError, match="ears"):
+    with pytest.raises(ValueError, match="to hear"):
         player.encode(None, np.zeros((1920, 2), np.float32))
 
 
