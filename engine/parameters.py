@@ -7,7 +7,7 @@ of its own.
 import math
 from dataclasses import dataclass
 
-__all__ = ["MAX_PROMPTS", "PARAMETERS", "Parameter", "check_value", "defaults"]
+__all__ = ["MAX_PROMPTS", "PARAMETERS", "Parameter", "check_value", "defaults", "toggle"]
 
 MAX_PROMPTS = 6
 """Prompts of one session; prompt i has the parameter ``weight_i``, from 1."""
@@ -41,6 +41,11 @@ class Parameter:
     taper: str = "linear"
     integer: bool = False
     help: str = ""
+
+
+def toggle(name: str, default: bool, help: str) -> Parameter:
+    """Return a parameter that is on, 1, or off, 0."""
+    return Parameter(name=name, minimum=0, maximum=1, default=int(default), taper="toggle", integer=True, help=help)
 
 
 PARAMETERS: dict[str, Parameter] = {
@@ -87,15 +92,7 @@ PARAMETERS: dict[str, Parameter] = {
             unit="notes/s",
             help="how many notes are to begin in a second; 0 = as the model likes",
         ),
-        Parameter(
-            name="hear",
-            minimum=0,
-            maximum=1,
-            default=1,
-            taper="toggle",
-            integer=True,
-            help="let the input into the context",
-        ),
+        toggle("hear", True, "let the input into the context"),
         Parameter(
             name="input_gain",
             minimum=-60.0,
@@ -127,15 +124,7 @@ PARAMETERS: dict[str, Parameter] = {
             unit="beats",
             help="hear what was played a loop ago, in time with the clock; 0 = at once",
         ),
-        Parameter(
-            name="freeze",
-            minimum=0,
-            maximum=1,
-            default=0,
-            taper="toggle",
-            integer=True,
-            help="hear the last loop, or bar, again and again",
-        ),
+        toggle("freeze", False, "hear the last loop, or bar, again and again"),
         Parameter(
             name="live_style",
             minimum=0.0,
@@ -168,15 +157,7 @@ PARAMETERS: dict[str, Parameter] = {
             unit="dB",
             help="output level; -60 is silence",
         ),
-        Parameter(
-            name="chords",
-            minimum=0,
-            maximum=1,
-            default=1,
-            taper="toggle",
-            integer=True,
-            help="chords played on the keyboard lead",
-        ),
+        toggle("chords", True, "chords played on the keyboard lead"),
         *(
             Parameter(
                 name=f"weight_{number}",

@@ -6,7 +6,7 @@ The engine's parameters come first, in the order that hosts show; then what the 
 import sys
 from pathlib import Path
 
-from jackdaw.engine.parameters import PARAMETERS, Parameter
+from jackdaw.engine.parameters import PARAMETERS, Parameter, toggle
 
 __all__ = ["table"]
 
@@ -19,25 +19,9 @@ _LOCAL = (  # applied in the plugin, sample by sample; never sent to the engine
         unit="%",
         help="share of the music in the output; the rest is the input, delayed to fit",
     ),
-    Parameter(name="mute", minimum=0, maximum=1, default=0, taper="toggle", integer=True, help="silence the output"),
-    Parameter(
-        name="reset",
-        minimum=0,
-        maximum=1,
-        default=0,
-        taper="toggle",
-        integer=True,
-        help="going on: the model forgets what it played and starts from the seed",
-    ),
-    Parameter(
-        name="bypass",
-        minimum=0,
-        maximum=1,
-        default=0,
-        taper="toggle",
-        integer=True,
-        help="the input alone, delayed to fit",
-    ),
+    toggle("mute", False, "silence the output"),
+    toggle("reset", False, "going on: the model forgets what it played and starts from the seed"),
+    toggle("bypass", False, "the input alone, delayed to fit"),
 )
 _APPLIED_HERE = {"volume"}  # the engine has it, too, and keeps its default
 _FIRST = tuple(f"weight_{number}" for number in range(1, 7))
