@@ -76,6 +76,7 @@ def _play(arguments: argparse.Namespace, log: Log, stop: threading.Event) -> Non
         prompts=prompts or (preset.prompts if preset else ()),
         listen=arguments.listen,
         state=preset.state if preset else None,
+        state_hash=preset.model_hash if preset else None,
     )
     first = First(session=arguments.session, model=arguments.model, options=options)
     serve(arguments.session, log=log, stop=stop, osc=arguments.osc, first=first)

@@ -54,6 +54,8 @@ class Options:
         An audio file that is heard round and round in the place of the input.
     state
         Saved by :func:`~jackdaw.engine.state.save_state`, to go on from; None: a fresh one of the seed.
+    state_hash
+        Hash of the weights that the state was made with; None: not known.
 
     Raises
     ------
@@ -69,6 +71,7 @@ class Options:
     prompts: Sequence[Prompt] = ()
     listen: str | Path | None = None
     state: bytes | None = None
+    state_hash: str | None = None
 
     def __post_init__(self) -> None:
         if self.seed < 0:
@@ -436,6 +439,8 @@ class Session:
         self._use(embedder.embed(scaled(self.options.prompts)), changed=False)
         state = model.init(self.seed)
         if self.options.state is not None:
+            if self.options.state_hash not in (None, model_hash):
+                raise ValueError(f"the state to start from is of other weights than {self.model_name}'s: leave it out")
             state = load_state(self.options.state, like=state)
         player = Player(model, state, self._shared)
         if self.options.listen is not None:

@@ -12,6 +12,7 @@ from players import opened as opened_session
 
 from jackdaw.cli import main
 from jackdaw.engine import presets
+from jackdaw.engine.models.beep import Beep
 from jackdaw.engine.models.tiny import Tiny
 from jackdaw.engine.parameters import defaults
 from jackdaw.engine.prompts import Prompt
@@ -140,6 +141,15 @@ def test_a_killed_engine_plays_on_as_if_it_had_not_been(tiny: Tiny) -> None:
         with Reader(session.name) as reader:
             reader.wait_until_engine_is_ready()
             assert np.array_equal(reader.render(10.0, riff), wanted)
+
+
+def test_a_state_of_other_weights_is_refused() -> None:
+    with hosting(Beep()) as host:
+        state = opened_session(host, "beep").save_state()
+        session = host.open(unique_name(), model="beep", options=Options(state=state, state_hash="of others"))
+        assert not session.wait_until_ready(60.0)
+        assert session.error_text is not None
+        assert "other weights" in session.error_text
 
 
 def test_the_command_keeps_and_loads(capsys: pytest.CaptureFixture[str]) -> None:
