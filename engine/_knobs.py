@@ -145,6 +145,7 @@ class Steering:
             input_gain=linear(values["input_gain"], PARAMETERS["input_gain"].minimum),
             feedback=values["feedback"],
             clock=clock,
+            follow=values["follow"] >= 0.5,
             notes=notes,
             drums=None if values["drums"] < 0 else values["drums"] > 0,
             energy=_asked(values, "energy"),

@@ -158,6 +158,7 @@ PARAMETERS: dict[str, Parameter] = {
             help="output level; -60 is silence",
         ),
         toggle("chords", True, "chords played on the keyboard lead"),
+        toggle("follow", True, "chords that are heard in the input lead, unless the keyboard does"),
         *(
             Parameter(
                 name=f"weight_{number}",

@@ -220,6 +220,7 @@ class Session:
                 "prompts": [{"name": prompt.name, "weight": prompt.weight} for prompt in self.prompts],
                 "notes": sorted(shared.notes.held),
                 "chord": None if (chord := shared.notes.chord) is None else asdict(chord),
+                "heard_chord": self._heard_chord(),
                 "controller": shared.mapped.status(),
                 "transport": shared.time.status(told["rate"]),
                 "recording": None if recording is None else recording.status(),
@@ -227,6 +228,13 @@ class Session:
                 "listens_to": None if self._source is None else str(self._source),
                 "seed": self.seed,
             }
+
+    def _heard_chord(self) -> dict[str, Any] | None:
+        """Return the chord that the model hears, if it knows one."""
+        player = self._player
+        known = None if player is None else getattr(player.model, "heard_chord", None)
+        chord = None if player is None or known is None else known(player.state)
+        return None if chord is None else asdict(chord)
 
     # ---- what clients change -------------------------------------------------------------------------------
 

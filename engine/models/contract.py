@@ -147,6 +147,8 @@ class Controls:
         Linear gains, 0..4 and 0..1, of the input and of the model's own output in what it is told was played.
     clock, chord
         Musical time and harmony, for models that understand them.
+    follow
+        Whether the harmony of what is heard leads, while no chord is given.
     notes
         The MIDI notes held during the step, 0..127, for models that understand them; None while nobody plays any.
     drums, energy, density
@@ -165,6 +167,7 @@ class Controls:
     feedback: float = 1.0
     clock: Clock | None = None
     chord: Chord | None = None
+    follow: bool = True
     notes: frozenset[int] | None = None
     drums: bool | None = None
     energy: float | None = None

@@ -6,14 +6,14 @@ One step, in order:
    frame, as powers of bands; the codec's encoder turns the mix into codes, and these take the place of the codes the
    model chose last. Own bands come straight from the decoder, so both parts of the mix lie on the same frame,
    although the sound of that frame leaves the synthesis only LOOKAHEAD samples later.
-2. The language model chooses the next frame's codes. It runs with and without what leads it (clock, chord, notes, the
-   sound of others) side by side, so that it can be led firmly; guided by the style, without that as well, and unguided
+2. The language model chooses the next frame's codes. It runs with and without what leads it (clock, chord, notes) side
+   by side, so that it can be led firmly; guided by the style, without that as well, and unguided
    the first history stands for the third, until guidance is turned up.
 3. The codec's decoder makes band magnitudes of them, and the synthesis makes audio, rounded off above -3 dBFS.
 
 A band needs somebody to count. Where no clock is given, the stream counts for itself, at the tempo and in the metre in
-which the style is usually played; where no chord is given either and nobody plays, it goes round PROGRESSION, a chord a
-bar. While something is heard, no chord is given: harmony is the player's.
+which the style is usually played. Where no chord is given, that of the input leads, if it has one; while nobody plays,
+the stream goes round PROGRESSION, a chord a bar.
 
 The networks run in one compiled call a frame, so that splitting a stream never changes a bit; several streams may share
 a call (:meth:`Tiny.step_many`), which differs by rounding. State is a dict of arrays; nothing here writes into one.
@@ -31,6 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jackdaw.engine.models import tiny_codec as codec
+from jackdaw.engine.models import tiny_harmony as harmony
 from jackdaw.engine.models import tiny_lm as lm
 from jackdaw.engine.models import tiny_spectrum as spectrum
 from jackdaw.engine.models import tiny_style as style
@@ -65,7 +66,7 @@ SIZES = (1, 2, 3, 4, 8, 16)
 
 _CONTROLS = (
     *("style", "temperature", "top_k", "guidance", "hear", "input_gain", "feedback"),
-    *("clock", "chord", "notes", "drums", "energy", "density"),
+    *("clock", "chord", "follow", "notes", "drums", "energy", "density"),
 )
 _USUAL = (110.0, 4)
 _SILENCE = np.zeros((spectrum.TOKEN_SAMPLES, 2), np.float32)
@@ -153,6 +154,7 @@ class Tiny:
             "bar": np.int32(0),
             "beat": np.float64(0.0),
             "held": np.zeros(128, bool),
+            "harmony": harmony.init(),
         }
 
     def usual(self, style: Style | None) -> tuple[float, int]:
@@ -161,12 +163,15 @@ class Tiny:
             return _USUAL
         return self._tempos[int(np.argmax(self._named @ style))]
 
-    def _led(self, state: Mapping[str, Any], controls: Controls, hears: bool) -> tuple[Clock, Chord | None]:
+    def _led(
+        self, state: Mapping[str, Any], controls: Controls, hears: bool, heard: Chord | None
+    ) -> tuple[Clock, Chord | None]:
         """Return the clock and the chord of a step: what is given, else what the stream counts for itself."""
         bpm, beats = self.usual(controls.style)
         clock = controls.clock or Clock(bpm=bpm, beat=float(state["beat"]) % beats, beats_per_bar=beats)
-        if controls.chord is not None or controls.clock is not None or hears:
-            return clock, controls.chord
+        chord = controls.chord or heard
+        if chord is not None or hears:
+            return clock, chord
         return clock, PROGRESSION[int(state["bar"]) % len(PROGRESSION)]
 
     def step(self, state: dict[str, Any], controls: Controls, heard: Audio | None) -> tuple[dict[str, Any], Audio]:
@@ -229,7 +234,8 @@ class Tiny:
             raise ValueError(f"heard has shape {sound.shape}: one step is {_SILENCE.shape}")
         level = controls.input_gain * float(np.sqrt(np.mean(np.square(sound, dtype=np.float64))))
         hears = level > 10.0 ** (GATE_DB / 20.0)
-        clock, chord = self._led(state, controls, hears)
+        known = harmony.listen(state["harmony"], sound if controls.follow else _SILENCE)
+        clock, chord = self._led(state, controls, hears, harmony.standing(known))
         held = controls.notes
         begun = frozenset() if held is None else held - frozenset(np.flatnonzero(state["held"]).tolist())
         steered = lm.condition(controls.with_(clock=clock, chord=chord), begun)
@@ -251,12 +257,17 @@ class Tiny:
             "bar": np.int32(int(state["bar"]) + turns),
             "beat": np.float64(beat - turns * clock.beats_per_bar),
             "held": np.isin(np.arange(128), sorted(held or ())),
+            "harmony": known,
         }
         return steer, own
 
     def context(self, state: dict[str, Any]) -> NDArray[np.int32]:
         """Return the codes of the newest frame that the model was told was played, shape (levels,); -1 = nothing."""
         return np.asarray(state["networks"]["context"])
+
+    def heard_chord(self, state: dict[str, Any]) -> Chord | None:
+        """Return the chord of what is heard; None if it has none."""
+        return harmony.standing(state["harmony"])
 
     def encode(self, state: Any, audio: Audio) -> tuple[Any, NDArray[np.int32]]:
         """Tokenise a whole number of frames; see the contract."""

@@ -1,7 +1,7 @@
 """The networks of `tiny`, compiled: one frame of one or several streams in one call.
 
 All streams of a call share the weights' way through the processor's caches, which is most of what a frame costs. Every
-stream is guided by what leads it (musical time, harmony, notes, what is heard), with the weight GRIP: left to itself,
+stream is guided by what leads it (musical time, harmony, notes), with the weight GRIP: left to itself,
 the model goes on with what it has played and hardly turns to a new chord. Guided by style as well, a stream has a third
 history (a row). A call is compiled once for each number of streams, and for guided by style and not: if not, the first
 row stands for the third. In a guided call, a stream whose guidance is 0 plays what it would play unguided.
@@ -164,7 +164,7 @@ class Networks:
         given["guidance"] = np.array(weights[: len(ways) - 1], np.float32)
         known = [self._known(state, steer) for state, steer in zip(states, steers, strict=True)]
         played, heard = [mixed for mixed, _ in known], [alone for _, alone in known]
-        heard = [self._nothing if way == 1 else codes for way in ways for codes in heard]
+        heard = heard * len(ways)
         rows = [state["lm"][way] for way in ways for state in states]
         rows, made = self._frame(self._params, played, heard, [state["decoder"] for state in states], rows, given)
         following = []

@@ -15,6 +15,6 @@ def test_hosts_see_them_all(room):
     place = room("beep")
     place.environment["JACKDAW"] = "/nowhere/jackdaw"
     values = place.call("state")["values"]
-    assert len(values) == 27
+    assert len(values) == 28
     assert values["temperature"] == "1.00"
     assert values["volume_db"] == "0.0"
