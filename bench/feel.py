@@ -2,8 +2,8 @@
 
 1. Sound to context: a noise burst into in_L until the tokens that the model hears change, at three periods.
 2. Sound to effect: a chord that is held in the input changes to the farthest one, C and F sharp major in turn; until
-   the chroma of what the model plays is half way from what it was to what it becomes. The notebook of Magenta
-   RealTime 1 hears after 4 s.
+   the chroma of what the model plays (madmom's) is half way from what it was to what it becomes. The notebook of
+   Magenta RealTime 1 hears after 4 s.
 3. Control to sound: a prompt's weight, a note or mute is changed while the model plays a stream that it has played
    before; until the first sample that is different.
 4. Transport: JACK's timebase at three tempi; beats that madmom finds (scripts/setup-judges) against the grid.
@@ -47,8 +47,8 @@ _TRIADS = ((0, 4, 7), (6, 10, 1))
 _HELD_S = 4.0
 _LED_S = 6.0
 _SETTLED_S = 1.5
-_SMOOTH_S = 0.25
-_WINDOW, _HOP = 8192, 1024
+_SMOOTH_S = 0.3
+_CHROMA_HZ = 10
 _SEED = 7
 _EPOCH_S = 3.0
 _SNIPPET_S = (0.4, 0.9)
@@ -87,20 +87,19 @@ def _held_chord(triad: tuple[int, ...], frames: int) -> NDArray[np.float32]:
     return np.repeat((0.03 * fade * sound)[:, None], 2, axis=1).astype(np.float32)
 
 
-def _chroma(audio: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return energy by pitch class, float64 (windows, 12), C first; window n is centred on sample n * _HOP."""
-    mono = np.pad(audio.mean(axis=1), _WINDOW // 2)
-    windows = np.lib.stride_tricks.sliding_window_view(mono, _WINDOW)[::_HOP] * np.hanning(_WINDOW)
-    power = np.abs(np.fft.rfft(windows, axis=1)) ** 2
-    hertz = np.fft.rfftfreq(_WINDOW, 1.0 / _RATE)
-    audible = (hertz > 60) & (hertz < 2000)
-    pitch = np.round(69 + 12 * np.log2(hertz[audible] / 440.0)).astype(int) % 12
-    return np.stack([np.sqrt(power[:, audible])[:, pitch == tone].sum(axis=1) for tone in range(12)], axis=1)
+def _judged(kind: str, path: Path, audio: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return what a judge says of a sound, which is kept at `path`."""
+    soundfile.write(path, audio, _RATE)
+    judge = Judge()
+    try:
+        return np.array(judge.ask({"kind": kind, "file": str(path)}))
+    finally:
+        judge.stop()
 
 
 def _turn(score: NDArray[np.float64], at: int) -> float:
-    """Return the seconds from window `at` until the score is half way to where it settles, and stays; inf if never."""
-    second = _RATE / _HOP
+    """Return the seconds from row `at` until the score is half way to where it settles, and stays; inf if never."""
+    second = _CHROMA_HZ
     before = score[at - round(_SETTLED_S * second) : at].mean()
     end = at + round(_HELD_S * second)
     after = score[end - round(_SETTLED_S * second) : end].mean()
@@ -119,11 +118,11 @@ def _effect(folder: Path, model: str, trials: int, target_ms: float) -> dict[str
     sound = np.concatenate(chords)
     with _playing(folder, model, target_ms, "--prompt", "bossa nova") as (room, _):
         take = room.probe(len(sound), say=True, play=sound).result(len(sound) / _RATE + 60)
-    strengths = _chroma(take.audio)
+    strengths = _judged("chroma", folder / "effect.wav", take.audio)
     share = [strengths[:, list(triad)].sum(axis=1) / (strengths.sum(axis=1) + 1e-9) for triad in _TRIADS]
-    kernel = np.ones(round(_SMOOTH_S * _RATE / _HOP))
+    kernel = np.ones(round(_SMOOTH_S * _CHROMA_HZ))
     lean = np.convolve(share[1] - share[0], kernel / len(kernel), mode="same")
-    switches = [round(turn * _HELD_S * _RATE / _HOP) for turn in range(1, trials + 1)]
+    switches = [round(turn * _HELD_S * _CHROMA_HZ) for turn in range(1, trials + 1)]
     seconds = [_turn(lean if turn % 2 else -lean, at) for turn, at in enumerate(switches, 1)]
     return {**_quantiles(seconds, "effect"), "effect_never": sum(map(math.isinf, seconds)), "effect_trials": trials}
 
@@ -211,13 +210,7 @@ def _transport(folder: Path, model: str, bpm: int, seconds: float) -> dict[str, 
         probe = room.probe(round(seconds * _RATE), "-l", "0", "-b", str(bpm))
         take = probe.result(seconds + 60)
         underruns = control.status()["underruns_after_start"]
-    path = folder / f"transport-{bpm}.wav"
-    soundfile.write(path, take.audio, _RATE)
-    judge = Judge()
-    try:
-        beats = np.array(judge.ask({"kind": "beats", "file": str(path)}))
-    finally:
-        judge.stop()
+    beats = _judged("beats", folder / f"transport-{bpm}.wav", take.audio)
     beats = beats[beats > _RUN_IN_S]
     position = (beats * _RATE + take.seen["lead"]) / _RATE * bpm / 60.0
     off = (position - np.round(position)) * 60.0 / bpm
