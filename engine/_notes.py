@@ -20,7 +20,7 @@ from jackdaw.engine.models.contract import Chord
 
 __all__ = ["Notes", "Played"]
 
-_NOTE_OFF, _NOTE_ON, _CONTROL = 0x80, 0x90, 0xB0
+_NOTE_OFF, _NOTE_ON, _CONTROL, _PROGRAM = 0x80, 0x90, 0xB0, 0xC0
 _DRUMS = 9
 _PEDAL, _PEDAL_DOWN = 64, 64
 _RESET_CONTROLLERS = 121
@@ -59,10 +59,17 @@ class Notes:
     ----------
     on_control
         Called with the channel (0..15), number and value (0..127) of each controller that is none of the keyboard's.
+    on_program
+        Called with the number (1..128) of each program change; it must not wait.
     """
 
-    def __init__(self, on_control: Callable[[int, int, int], None] = lambda *_: None) -> None:
+    def __init__(
+        self,
+        on_control: Callable[[int, int, int], None] = lambda *_: None,
+        on_program: Callable[[int], None] = lambda _: None,
+    ) -> None:
         self._on_control = on_control
+        self._on_program = on_program
         self._lock = threading.Lock()
         self._parser = Parser()
         self._waiting: deque[tuple[int, bytes]] = deque()
@@ -133,6 +140,8 @@ class Notes:
     def _take(self, message: bytes) -> None:
         if message == SYSTEM_RESET:
             self._release()
+        if len(message) == 2 and message[0] & 0xF0 == _PROGRAM:
+            self._on_program(message[1] + 1)
         if len(message) != 3:
             return
         kind, channel, number, value = message[0] & 0xF0, message[0] & 0x0F, message[1], message[2]

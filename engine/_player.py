@@ -28,6 +28,7 @@ from jackdaw.engine._knobs import Knobs, Steering
 from jackdaw.engine._live_style import LiveStyle
 from jackdaw.engine._mapped import MappedKnobs
 from jackdaw.engine._midi import SYSTEM_RESET
+from jackdaw.engine._midi_clock import MidiClock
 from jackdaw.engine._notes import Notes
 from jackdaw.engine._pacing import SAFETY, StepTimes
 from jackdaw.engine._recording import Recording
@@ -71,6 +72,8 @@ class Shared:
         As in the session's options.
     say
         Logs an event with fields.
+    on_program
+        Called with each MIDI program that is asked for.
     """
 
     def __init__(
@@ -83,6 +86,7 @@ class Shared:
         floor_s: float,
         ceiling_s: float,
         say: Callable[..., None],
+        on_program: Callable[[int], None],
     ) -> None:
         self.writer = writer
         self.knobs = knobs
@@ -91,7 +95,7 @@ class Shared:
         self.ceiling_s = ceiling_s
         self.say = say
         self.mapped = MappedKnobs(knobs, midi_map)
-        self.notes = Notes(self.mapped.control)
+        self.notes = Notes(self.mapped.control, on_program)
         self.time = MusicalTime(writer)
         self.times = StepTimes()
         self.report = Report(writer, self.times)
@@ -124,6 +128,8 @@ class Player:
         self._ear = Ear(model.spec)
         self._entrance = Entrance(model.spec)
         self._live_style = LiveStyle(model, shared.say)
+        self._midi_clock = MidiClock()
+        self._at_bar: Callable[[], object] | None = None
         self._reader: tuple[int, int, int] | None = None
         self._is_fresh = False
         self._letters: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
@@ -163,6 +169,10 @@ class Player:
             raise HostError(
                 f"the device did nothing for {_ANSWER_S:g} s: a step of some model hangs", "failed"
             ) from None
+
+    def at_bar(self, do: Callable[[], object]) -> None:
+        """Let the device thread do something at the next bar line, as it is heard; at once without a clock."""
+        self._at_bar = do
 
     def leave(self) -> None:
         """Let the music fade out over 50 ms and the ring play out; :attr:`ended` tells when that is done."""
@@ -288,6 +298,9 @@ class Player:
         spec, values = self.model.spec, shared.knobs.now.values
         played = shared.notes.step(self._writer.in_read, spec.step_seconds)
         clock = self._timed(stream)
+        if self._at_bar is not None and _is_bar_line(clock, spec.step_seconds):
+            do, self._at_bar = self._at_bar, None
+            do()
         late = round(stream.pace.loop * spec.sample_rate / stream.rate)
         heard = self._ear.hear(live, values, clock, late)
         self._entrance.look(live, values, clock, early=stream.is_first_fill)
@@ -305,6 +318,11 @@ class Player:
     def _queue_midi(self) -> None:
         events = self._writer.read_midi()
         self._shared.notes.queue(events)
+        rate = self._writer.reader_rate
+        pulses = [self._midi_clock.take(frame, message, rate) for frame, message in events if rate]
+        for pulse in (*pulses, self._midi_clock.look(self._writer.in_write, rate)):
+            if pulse is not None:
+                self._shared.time.pulse(pulse, rate)
         if len(events) == lib.JD_MIDI_CAPACITY:  # the ring was full: a note-off may be among what did not fit
             self._shared.notes.queue([(events[-1][0], SYSTEM_RESET)])
             self._shared.say("too many MIDI messages at once: all notes off")
@@ -431,6 +449,13 @@ class Player:
     def _watch(self, stream: Stream) -> None:
         if self._shared.report.watch(stream):
             self._shared.say("first sound")
+
+
+def _is_bar_line(clock: Clock | None, step_seconds: float) -> bool:
+    """Return whether a bar begins within half a step; True without a clock."""
+    if clock is None:
+        return True
+    return min(clock.beat, clock.beats_per_bar - clock.beat) * 60.0 / clock.bpm <= step_seconds / 2
 
 
 def _is_near(clock: Clock, expected: Clock | None) -> bool:

@@ -11,11 +11,13 @@ rounded to a ten-thousandth of a beat, so that they do not depend on the block f
 
 import math
 import statistics
+import threading
 import time
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from jackdaw.engine._midi_clock import Pulse
 from jackdaw.engine.models.contract import Clock
 
 if TYPE_CHECKING:
@@ -51,6 +53,7 @@ class MusicalTime:
     def __init__(self, writer: "SegmentWriter") -> None:
         self._writer = writer
         self._told: _Told | None = None
+        self._lock = threading.Lock()
         self._taps: list[float] = []
         self._tapped = 0
 
@@ -67,9 +70,24 @@ class MusicalTime:
                 f"transport of {bpm:g} bpm at beat {beat:g} of {beats_per_bar}: give {_SLOWEST:g} to {_FASTEST:g} bpm, "
                 f"2 to 12 beats, and a beat from 0 on that lies in the bar"
             )
-        now = time.monotonic_ns()
-        self._told = _Told(bpm, beat, beats_per_bar, rolling, self.now, now)
-        self._writer.tell(rolling=rolling, bpm=bpm, beat=beat, beats_per_bar=beats_per_bar, ns=now)
+        self._set(_Told(bpm, beat, beats_per_bar, rolling, self.now, time.monotonic_ns()))
+
+    def pulse(self, pulse: Pulse, rate: int) -> None:
+        """Set the time that a MIDI clock tells, of frames at `rate` Hz; bars are of as many beats as were told last."""
+        anchor = self._writer.anchor
+        if anchor is None:
+            return
+        beats = 4 if self._told is None else self._told.beats_per_bar
+        since = pulse.frame - anchor.in_frame
+        ns = anchor.ns + round(since / rate * 1e9)
+        self._set(_Told(pulse.bpm, pulse.beat % beats, beats, pulse.rolling, anchor.out_frame + since, ns))
+
+    def _set(self, told: _Told) -> None:
+        with self._lock:
+            self._told = told
+            self._writer.tell(
+                rolling=told.rolling, bpm=told.bpm, beat=told.beat, beats_per_bar=told.beats_per_bar, ns=told.ns
+            )
 
     def tap(self, now: float, beats_per_bar: int = 4) -> float | None:
         """Take a tap at a monotonic time in seconds: a beat, the first of a run being the first of a bar.

@@ -6,6 +6,7 @@
     model_hash = "..."
     seed = 7
     state = true
+    program = 5                 # of MIDI, 1..128, that loads it; may be left out
 
     [parameters]
     temperature = 0.9
@@ -20,6 +21,7 @@ Files are written whole or not at all, the state first. Reading checks everythin
 
 import base64
 import binascii
+import contextlib
 import json
 import os
 import re
@@ -34,10 +36,10 @@ import numpy as np
 from jackdaw.engine.parameters import MAX_PROMPTS, check_value
 from jackdaw.engine.prompts import Prompt
 
-__all__ = ["Preset", "folder", "names", "path_of", "read", "remove", "write"]
+__all__ = ["Preset", "folder", "names", "of_program", "path_of", "read", "remove", "write"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}")
-_KEYS = {"model", "model_hash", "seed", "state", "parameters", "prompts"}
+_KEYS = {"model", "model_hash", "seed", "state", "program", "parameters", "prompts"}
 _PROMPT_KEYS = {"text", "audio", "name", "weight", "embedding"}
 
 
@@ -57,6 +59,8 @@ class Preset:
         At most 6, texts or audio files, embedded or not.
     state
         The model's state as :func:`~jackdaw.engine.state.save_state` gives it, or None.
+    program
+        MIDI program 1..128 that loads it, or None.
     """
 
     model: str
@@ -65,6 +69,7 @@ class Preset:
     parameters: Mapping[str, float]
     prompts: Sequence[Prompt] = ()
     state: bytes | None = None
+    program: int | None = None
 
 
 def folder() -> Path:
@@ -76,6 +81,24 @@ def folder() -> Path:
 def names() -> list[str]:
     """Return the names of all presets, sorted."""
     return sorted(path.stem for path in folder().glob("*.toml"))
+
+
+def of_program(number: int) -> Path | None:
+    """Return the preset that a MIDI program 1..128 loads; None if none does.
+
+    Raises
+    ------
+    ValueError
+        If several do.
+    """
+    found = []
+    for name in names():
+        with contextlib.suppress(OSError, ValueError):  # a bad one says so when it is asked for by name
+            if read(folder() / f"{name}.toml").program == number:
+                found.append(name)
+    if len(found) > 1:
+        raise ValueError(f"program {number} is that of several presets, {', '.join(found)}: change all but one")
+    return folder() / f"{found[0]}.toml" if found else None
 
 
 def path_of(name: str) -> Path:
@@ -109,6 +132,7 @@ def write(path: Path, preset: Preset) -> None:
         f"model_hash = {_string(preset.model_hash)}",
         f"seed = {preset.seed}",
         f"state = {'true' if preset.state is not None else 'false'}",
+        *([] if preset.program is None else [f"program = {preset.program}"]),
         "\n[parameters]",
         *(f"{name} = {float(value)!r}" for name, value in preset.parameters.items()),
     ]
@@ -194,7 +218,18 @@ def _checked(content: Mapping[str, Any], path: Path) -> Preset:
         raise ValueError(f"{len(entries)} prompts; give at most {MAX_PROMPTS}")
     prompts = [_prompt(entry, model_hash) for entry in entries]
     state = path.with_suffix(".safetensors").read_bytes() if _told(content, "state", bool, False) else None
-    return Preset(model=model, model_hash=model_hash, seed=seed, parameters=parameters, prompts=prompts, state=state)
+    program = _told(content, "program", int, 0) or None
+    if program is not None and not 1 <= program <= 128:
+        raise ValueError(f"program is {program}; give 1 to 128")
+    return Preset(
+        model=model,
+        model_hash=model_hash,
+        seed=seed,
+        parameters=parameters,
+        prompts=prompts,
+        state=state,
+        program=program,
+    )
 
 
 def _told(table: Mapping[str, Any], key: str, kind: type, default: Any = None) -> Any:

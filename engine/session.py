@@ -17,10 +17,12 @@ from jackdaw.audio import Waveform
 from jackdaw.engine._errors import HostError
 from jackdaw.engine._knobs import Knobs
 from jackdaw.engine._player import Player, Shared
+from jackdaw.engine._programs import Programs
 from jackdaw.engine._recording import Recording
 from jackdaw.engine.midi_map import MidiMap
 from jackdaw.engine.models.contract import Audio, Model, StreamSpec
 from jackdaw.engine.parameters import MAX_PROMPTS
+from jackdaw.engine.presets import Preset
 from jackdaw.engine.prompts import Embedder, Prompt, scaled, style_of
 from jackdaw.engine.state import load_state, save_state
 from jackdaw.log import Log
@@ -125,6 +127,7 @@ class Session:
         self._log = log
         self._hear = hear
         self._path = writer.path
+        self._programs = Programs(self.load, self.say)
         self._shared = Shared(
             writer,
             Knobs(options.parameters),
@@ -133,6 +136,7 @@ class Session:
             floor_s=options.floor_s,
             ceiling_s=options.ceiling_s,
             say=self.say,
+            on_program=self._programs.change,
         )
         self._embedder: Embedder | None = None
         self._loading_s: dict[str, float] = {}
@@ -222,6 +226,7 @@ class Session:
                 "chord": None if (chord := shared.notes.chord) is None else asdict(chord),
                 "heard_chord": self._heard_chord(),
                 "controller": shared.mapped.status(),
+                "program": self._programs.status(),
                 "transport": shared.time.status(told["rate"]),
                 "recording": None if recording is None else recording.status(),
                 "hear": self._hear,
@@ -270,8 +275,38 @@ class Session:
             self._use(self._embedder.embed(scaled(prompts)))
         return self.prompts
 
-    def reset(self, seed: int | None = None, *, epoch: bool = False) -> int:
-        """Forget what was played and start from a fresh state; return the number of the epoch, once that has happened.
+    def load(self, preset: Preset) -> None:
+        """Play as a preset says, all of it or nothing; the music goes on, crossfading if a state comes with it.
+
+        Raises
+        ------
+        ValueError
+            If it is another model's, its state is of other weights or damaged, or a prompt cannot be embedded.
+        OSError
+            If an audio file cannot be read.
+        HostError
+            If the model is loading, or the session has failed or ends. Nothing is changed after any of these.
+        """
+        player = self._ready()
+        assert self._embedder is not None
+        if preset.model != self.model_name:
+            raise ValueError(
+                f"the preset is for {preset.model}, the session plays {self.model_name}: "
+                "start it with `jackdaw jam --preset NAME`"
+            )
+        values = Knobs.check(preset.parameters)
+        with self._changing:
+            prompts = self._embedder.embed(scaled(preset.prompts))
+            style_of(prompts)
+            if preset.state is not None:
+                if preset.model_hash != self.model_hash:
+                    raise ValueError("the preset's state is of other weights: remove `state = true` from it")
+                state = load_state(preset.state, like=player.model.init(0))
+                player.ask(lambda: player.start_over(state, epoch=False))
+            self._use(prompts, values)
+
+    def reset(self, seed: int | None = None, *, epoch: bool = False, at_bar: bool = False) -> int:
+        """Forget what was played and start from a fresh state; return the number of the epoch.
 
         Parameters
         ----------
@@ -282,11 +317,13 @@ class Session:
             played, the next frame that a reader gets is the first of the fresh stream; resamplers are fresh, parameters
             are at once as they are set now, no note is held, and the pace is that of a quick model. Two epochs with
             equal seed, parameters and input are equal bytes for a freewheeling reader.
+        at_bar
+            Wait for the next bar line as it is heard, if a clock rolls; for all else this waits until it has happened.
 
         Raises
         ------
         ValueError
-            If the seed is negative.
+            If the seed is negative, or a new epoch is to wait for a bar.
         HostError
             If the model is loading, or the session has failed or ends.
         """
@@ -294,8 +331,14 @@ class Session:
         number = self.seed if seed is None else seed
         if number < 0:
             raise ValueError(f"seed is {number}; give a whole number from 0")
+        if at_bar and epoch:
+            raise ValueError("a new epoch begins at once: leave out the bar")
         state = player.model.init(number)
-        result = player.ask(lambda: player.start_over(state, epoch=epoch))
+        if at_bar:
+            player.at_bar(lambda: player.start_over(state, epoch=False))
+            result = self._writer.epoch
+        else:
+            result = player.ask(lambda: player.start_over(state, epoch=epoch))
         self.say("reset", seed=number, epoch=result if epoch else None)
         self._changed()
         return result
@@ -482,6 +525,7 @@ class Session:
             if not self._ended.is_set():
                 if self._player is not None:
                     self._player.close()
+                self._programs.close()
                 self._writer.publish(stopping=True)
                 self._writer.close()
                 if self._shared.recording is not None:
@@ -533,10 +577,10 @@ class Session:
     def _gone(self) -> HostError:
         return HostError(f"session {self.name!r} has ended; `open` makes a new one", "no session")
 
-    def _use(self, prompts: list[Prompt], *, changed: bool = True) -> None:
-        """Exchange prompts, their embeddings and their weights at once."""
+    def _use(self, prompts: list[Prompt], values: Mapping[str, float] | None = None, *, changed: bool = True) -> None:
+        """Exchange prompts, their embeddings and their weights at once, and other parameters with them."""
         style_of(prompts)  # says no if they cancel
-        weights = {f"weight_{i}": prompt.weight for i, prompt in enumerate(prompts, start=1)}
+        weights = dict(values or {}) | {f"weight_{i}": prompt.weight for i, prompt in enumerate(prompts, start=1)}
         styles = [prompt.embedding for prompt in prompts if prompt.embedding is not None]
         self._shared.knobs.turn(weights, styles)
         self._prompts = prompts

@@ -87,7 +87,10 @@ OPERATIONS: dict[str, Operation] = {
     "close": Operation(slow=True),
     "prompt": Operation(needs={"prompts": fields.prompts}, changes=True, slow=True),
     "set": Operation(needs={"values": fields.values}, changes=True),
-    "reset": Operation(takes={"seed": fields.seed, "epoch": fields.flag}, changes=True, slow=True),
+    "reset": Operation(
+        takes={"seed": fields.seed, "epoch": fields.flag, "at_bar": fields.flag}, changes=True, slow=True
+    ),
+    "preset": Operation(needs={"path": fields.source}, changes=True, slow=True),
     "notes": Operation(needs={"messages": fields.messages}, changes=True),
     "transport": Operation(
         needs={

@@ -9,6 +9,7 @@ import os
 import stat
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import msgpack
@@ -17,6 +18,7 @@ import numpy as np
 from jackdaw import __version__
 from jackdaw.engine.host import MAX_SESSIONS, Host, HostError
 from jackdaw.engine.parameters import PARAMETERS
+from jackdaw.engine.presets import read
 from jackdaw.engine.prompts import MAX_PROMPTS, Prompt
 from jackdaw.engine.protocol.desk import BURST, PER_SECOND
 from jackdaw.engine.protocol.fields import MAX_NOTES, MAX_STATE
@@ -211,7 +213,17 @@ class Operations:
 
     def _reset(self, request: Request, _caller: Caller) -> dict[str, Any]:
         session = self._session(request)
-        return {"epoch": session.reset(request.fields.get("seed"), epoch=request.fields.get("epoch", False))}
+        given = request.fields
+        how = {name: given.get(name, False) for name in ("epoch", "at_bar")}
+        return {"epoch": session.reset(given.get("seed"), **how)}
+
+    def _preset(self, request: Request, _caller: Caller) -> dict[str, Any]:
+        session = self._session(request)
+        preset = read(Path(_regular(request.fields["path"]) or ""))
+        for prompt in preset.prompts:
+            _regular(prompt.audio)
+        session.load(preset)
+        return {"prompts": [_told(prompt) for prompt in session.prompts], "values": session.values()}
 
     def _notes(self, request: Request, _caller: Caller) -> dict[str, Any]:
         return {"held": sorted(self._session(request).play_notes(request.fields["messages"]))}
@@ -277,7 +289,7 @@ class Operations:
 def _regular(path: str | None) -> str | None:
     """Return a path that may be opened: opening a pipe would wait for who writes into it, and with it all clients."""
     if path is not None and not stat.S_ISREG(os.stat(path).st_mode):
-        raise ControlError(f"{path} is not an audio file", "bad file")
+        raise ControlError(f"{path} is not a file", "bad file")
     return path
 
 

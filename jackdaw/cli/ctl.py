@@ -61,6 +61,7 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     setting.add_argument("setting", nargs="+", metavar="NAME=VALUE")
     reset = add("reset", _reset, "let the model forget what it played")
     reset.add_argument("--seed", type=int, help="start from this seed (default: the session's)")
+    reset.add_argument("--bar", action="store_true", help="at the next bar line, if a clock rolls")
     tap = add("tap", _tap, "tap the beat: twice or more, with Enter; ends with the input (Ctrl-D)")
     tap.add_argument("--beats-per-bar", type=int, default=4, metavar="N", help="2 to 12 (default: 4)")
     transport = add("transport", _transport, "roll at a tempo from the first beat of a bar, or stop")
@@ -153,7 +154,8 @@ def _set(client: ControlClient, arguments: argparse.Namespace) -> dict[str, Any]
 
 
 def _reset(client: ControlClient, arguments: argparse.Namespace) -> dict[str, Any]:
-    return client.tell("reset", **({} if arguments.seed is None else {"seed": arguments.seed}))
+    seed = {} if arguments.seed is None else {"seed": arguments.seed}
+    return client.tell("reset", **seed, **({"at_bar": True} if arguments.bar else {}))
 
 
 def _tap(client: ControlClient, arguments: argparse.Namespace) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """``jackdaw preset``: keep how a session plays, and play so again."""
 
 import argparse
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,6 @@ from jackdaw.engine.protocol.messages import ControlError
 
 __all__ = ["kept", "register"]
 
-_PART = 512 << 10
-
 
 def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command to the parser."""
@@ -25,6 +24,7 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     add_which_options(which)
     save = actions.add_parser("save", parents=[which], help="keep how the session plays now")
     save.add_argument("--state", action="store_true", help="keep what the model remembers of its playing, too")
+    save.add_argument("--program", type=int, metavar="1..128", help="MIDI program that loads it")
     save.set_defaults(run=_save)
     load = actions.add_parser("load", parents=[which], help="let the session play so")
     load.set_defaults(run=_load)
@@ -53,10 +53,12 @@ def _read(arguments: argparse.Namespace) -> presets.Preset:
 
 def _save(arguments: argparse.Namespace) -> int:
     path = _path(arguments)
+    if arguments.program is not None and not 1 <= arguments.program <= 128:
+        raise UserError(f"--program {arguments.program}: MIDI has 1 to 128", code=2)
     try:
         with engine_client(arguments) as client:
             client.session = arguments.session or only_session(client)
-            presets.write(path, kept(client, state=arguments.state))
+            presets.write(path, replace(kept(client, state=arguments.state), program=arguments.program))
     except (ControlError, ValueError, OSError) as error:
         raise UserError(str(error)) from error
     print(f"saved {path}")
@@ -109,41 +111,16 @@ def _kept(told: dict[str, Any], model_hash: str) -> Prompt:
 
 
 def _load(arguments: argparse.Namespace) -> int:
-    preset = _read(arguments)
+    path = _path(arguments)
+    _read(arguments)
     try:
         with engine_client(arguments) as client:
             client.session = arguments.session or only_session(client)
-            told = client.tell("attach")
-            if told["model"] != preset.model:
-                raise UserError(
-                    f"the preset is for {preset.model}, the session plays {told['model']}: "
-                    f"start it with `jackdaw jam --preset {arguments.name}`"
-                )
-            if preset.state is not None and told["model_hash"] != preset.model_hash:
-                raise UserError("the preset's state is of other weights: remove `state = true` from it")
-            client.prompt([_asked(prompt) for prompt in preset.prompts])
-            if preset.state is not None:
-                _give(client, preset)
-            client.set(**preset.parameters)
+            client.tell("preset", path=str(path.absolute()))
     except ControlError as error:
         raise UserError(str(error)) from error
     print(f"playing {arguments.name}")
     return 0
-
-
-def _asked(prompt: Prompt) -> dict[str, Any]:
-    asked: dict[str, Any] = {"text": prompt.text} if prompt.text is not None else {"audio": prompt.audio}
-    asked |= {"name": prompt.name, "weight": prompt.weight}
-    if prompt.embedding is not None:
-        asked |= {"embedding": prompt.embedding.astype("<f4").tobytes(), "model_hash": prompt.model_hash}
-    return asked
-
-
-def _give(client: ControlClient, preset: presets.Preset) -> None:
-    blob = preset.state or b""
-    for offset in range(0, len(blob), _PART):
-        data = blob[offset : offset + _PART]
-        client.tell("state_set", size=len(blob), offset=offset, data=data, model_hash=preset.model_hash)
 
 
 def _list(_arguments: argparse.Namespace) -> int:
@@ -154,7 +131,8 @@ def _list(_arguments: argparse.Namespace) -> int:
 
 def _show(arguments: argparse.Namespace) -> int:
     preset = _read(arguments)
-    print(f"model {preset.model}, seed {preset.seed}{', with state' if preset.state is not None else ''}")
+    program = "" if preset.program is None else f", program {preset.program}"
+    print(f"model {preset.model}, seed {preset.seed}{', with state' if preset.state is not None else ''}{program}")
     for prompt in preset.prompts:
         print(f"{prompt.weight:g} {prompt.name}")
     for name, value in preset.parameters.items():
