@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jackdaw.dsp import equal_power_ramp, lib
+from jackdaw.engine._drift import Drift
 from jackdaw.engine._ear import Ear
 from jackdaw.engine._entrance import Entrance
 from jackdaw.engine._errors import HostError
@@ -95,6 +96,7 @@ class Shared:
         self.time = MusicalTime(writer)
         self.times = StepTimes()
         self.report = Report(writer, self.times)
+        self.drift = Drift(say)
         self.recording: Recording | None = None
 
 
@@ -135,6 +137,7 @@ class Player:
         self._waited = 0.0
         self._adapted = 0.0
         self._tail: Audio | None = None
+        self._heard_at: Clock | None = None
         self._expected: Clock | None = None
         self._jumps = False
         self._leaving = threading.Event()
@@ -199,6 +202,7 @@ class Player:
                 self._shared.say("reader left")
                 self._reader, self.stream = None, None
                 self._shared.notes.clear()
+                self._shared.drift.clear()
             self._free_since = now
             return _IDLE_S
         if self.stream is None or reader != self._reader:
@@ -233,6 +237,7 @@ class Player:
             self._entrance.begin_epoch()
             self._live_style.begin_epoch()
             self._expected, self._jumps = None, False
+        self._shared.drift.clear()
         self._reader, self.stream = reader, stream
         self._publish_pace(stream)
         self._writer.publish(ring_rate=stream.rate)
@@ -288,6 +293,7 @@ class Player:
         spec, values = self.model.spec, shared.knobs.now.values
         played = shared.notes.step(self._writer.in_read, spec.step_seconds)
         clock = self._timed(stream)
+        self._heard_at = _earlier(clock, spec.look_ahead / spec.sample_rate)
         late = round(stream.pace.loop * spec.sample_rate / stream.rate)
         heard = self._ear.hear(live, values, clock, late)
         self._entrance.look(live, values, clock, early=stream.is_first_fill)
@@ -334,10 +340,10 @@ class Player:
 
     def end(self, state: Any, audio: Audio, seconds: float) -> None:
         """Play what the step made, which took so many seconds."""
-        stream = self.stream
+        stream, shared = self.stream, self._shared
         assert stream is not None
         self.state = state
-        self._shared.times.add(seconds)
+        shared.times.add(seconds)
         self._spans.add(self._waited + seconds)
         self._cost += _COST_WEIGHT * (seconds - self._cost) if self._cost else seconds
         if self._tail is not None:
@@ -346,12 +352,13 @@ class Player:
         audio = self._steering.with_volume(self._entrance.shaped(audio))
         if self._fade:
             audio = audio * self._fade.popleft()
-        if self._shared.recording is not None:
-            self._shared.recording.offer(audio)
+        if shared.recording is not None:
+            shared.recording.offer(audio)
         if self._jumps and self._reader is not None:
             self._jumps = False
             stream = self._begin_epoch(self._reader, goes_on=True)
         stream.play(audio)
+        shared.drift.add(audio, self._heard_at, self.model.spec.sample_rate)
         if self._is_fresh and not stream.is_first_fill:
             self._is_fresh = False
         self._free_since = time.monotonic()
@@ -440,3 +447,8 @@ def _is_near(clock: Clock, expected: Clock | None) -> bool:
     bar = clock.beats_per_bar
     away = (clock.beat - expected.beat + bar / 2) % bar - bar / 2
     return abs(away) * 60.0 / clock.bpm <= _JUMP_S
+
+
+def _earlier(clock: Clock | None, seconds: float) -> Clock | None:
+    """Return the time so much before a time."""
+    return clock and replace(clock, beat=(clock.beat - seconds * clock.bpm / 60.0) % clock.beats_per_bar)

@@ -222,6 +222,7 @@ class Session:
                 "chord": None if (chord := shared.notes.chord) is None else asdict(chord),
                 "controller": shared.mapped.status(),
                 "transport": shared.time.status(told["rate"]),
+                "drift": shared.drift.status(),
                 "recording": None if recording is None else recording.status(),
                 "hear": self._hear,
                 "listens_to": None if self._source is None else str(self._source),
