@@ -16,8 +16,9 @@ from typing import NoReturn
 from jackdaw.bridge.server import ServerError, load_libjack, server_name
 from jackdaw.log import Log
 
-__all__ = ["main"]
+__all__ = ["main", "tempo"]
 
+_SLOWEST, _FASTEST = 30.0, 300.0
 _SWITCH_S = 0.0005  # the control loop gets its turn soon even if another thread computes
 
 
@@ -33,9 +34,28 @@ def _parser(log: Log) -> argparse.ArgumentParser:
     parser.add_argument("--client", help="name of the JACK client (default: jackdaw, or jackdaw-SESSION)")
     parser.add_argument("--no-connect", action="store_true", help="do not connect to the hardware's ports")
     parser.add_argument("--hear-from", metavar="CLIENT", help="connect this JACK client to the inputs")
+    parser.add_argument("--click", action="store_true", help="connect the metronome to the hardware's ports")
+    parser.add_argument("--timebase", metavar="BPM/BEATS", help="lead JACK's transport, from this tempo on")
     parser.add_argument("--record", type=Path, metavar="FILE.flac", help="record what is played, and what is heard")
     parser.add_argument("--debug-burn", action="store_true", help=argparse.SUPPRESS)
     return parser
+
+
+def tempo(text: str) -> tuple[float, int]:
+    """Return beats a minute and a bar of a text such as ``120`` or ``90/3``.
+
+    Raises
+    ------
+    ValueError
+        If it tells none, or one out of range.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(?:/(\d+))?", text)
+    bpm, beats = (float(found[1]), int(found[2] or 4)) if found else (0.0, 0)
+    if not (_SLOWEST <= bpm <= _FASTEST and 2 <= beats <= 12):
+        raise ValueError(
+            f"--timebase {text}: give {_SLOWEST:g} to {_FASTEST:g} beats a minute, and 2 to 12 a bar, as 120 or 90/3"
+        )
+    return bpm, beats
 
 
 def _burn() -> None:
@@ -49,6 +69,7 @@ def _play(arguments: argparse.Namespace, log: Log) -> None:
     sys.setswitchinterval(_SWITCH_S)
     load_libjack()
     from jackdaw.bridge.control import Bridge
+    from jackdaw.bridge.timebase import Timebase
 
     bridge = Bridge(
         arguments.session,
@@ -56,6 +77,8 @@ def _play(arguments: argparse.Namespace, log: Log) -> None:
         client=arguments.client,
         connect=not arguments.no_connect,
         hear_from=arguments.hear_from,
+        click=arguments.click,
+        timebase=None if arguments.timebase is None else Timebase(*arguments.timebase),
         record=arguments.record,
         log=log,
     )
@@ -74,6 +97,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not re.fullmatch(r"[a-z0-9-]{1,32}", arguments.session):
         log.failure("usage", f"session name {arguments.session!r}: use 1 to 32 of a-z, 0-9 and -")
         return 2
+    if arguments.timebase is not None:
+        try:
+            arguments.timebase = tempo(arguments.timebase)
+        except ValueError as error:
+            log.failure("usage", str(error))
+            return 2
     if arguments.record is not None and arguments.record.suffix != ".flac":
         log.failure("usage", f"--record {arguments.record}: give a name that ends in .flac")
         return 2

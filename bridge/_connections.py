@@ -19,13 +19,21 @@ class Connections:
         Connect to the hardware at first.
     hear_from
         Connect the inputs to this client at first, and not to the hardware.
+    click
+        Connect the metronome to the hardware at first.
     """
 
-    def __init__(self, *, automatic: bool, hear_from: str | None = None) -> None:
+    def __init__(self, *, automatic: bool, hear_from: str | None = None, click: bool = False) -> None:
         self._automatic = automatic
+        self._click = click
         self._hear_from = hear_from
         self._remembered: set[tuple[str, str]] | None = None
         self._devices: set[str] = set()
+
+    @property
+    def were_made(self) -> bool:
+        """Whether a client was connected before."""
+        return self._remembered is not None
 
     def make(self, client: jack.Client) -> list[str]:
         """Connect an active client as it was before, or to the hardware if it never was; return what failed."""
@@ -34,6 +42,7 @@ class Connections:
         else:
             wanted = _hardware(client, capture=self._hear_from is None) if self._automatic else []
             wanted += self._heard(client)
+            wanted += _metronome(client) if self._click else []
         self._devices = _devices(client)
         failed = []
         if self._remembered is None and self._hear_from is not None and not self._heard(client):
@@ -86,6 +95,12 @@ def _pairs(sources: Sequence[Any], targets: Sequence[Any]) -> list[tuple[str, st
 def _devices(client: jack.Client) -> set[str]:
     """Return the names of the MIDI sources that are hardware."""
     return {port.name for port in client.get_ports(is_physical=True, is_midi=True, is_output=True)}
+
+
+def _metronome(client: jack.Client) -> list[tuple[str, str]]:
+    """Return connections from our click to the first two playback channels."""
+    playback = client.get_ports(is_physical=True, is_audio=True, is_input=True)
+    return _pairs([port for port in client.outports if port.shortname == "click"], playback[:2])
 
 
 def _hardware(client: jack.Client, *, capture: bool) -> list[tuple[str, str]]:

@@ -13,7 +13,7 @@ from cffi import FFI
 from jackdaw.dsp import ffi as core_ffi
 from jackdaw.dsp import lib as core
 
-__all__ = ["CAPTURE", "address", "bind", "ffi", "function", "install", "lib", "silence"]
+__all__ = ["CAPTURE", "address", "bind", "ffi", "function", "install", "lead_time", "lib", "silence"]
 
 CAPTURE = 0  # JackCaptureLatency; 1 is JackPlaybackLatency
 
@@ -38,6 +38,7 @@ ffi.cdef(
     uint32_t jack_midi_get_event_count(void* buffer);
     int jack_midi_event_get(void* event, void* buffer, uint32_t index);
     int jack_transport_query(const void* client, void* position);
+    int jack_set_timebase_callback(void* client, int conditional, void* callback, void* context);
     """
 )
 lib: Any = ffi.dlopen(jack._libname)
@@ -58,7 +59,7 @@ def _core(name: str) -> Any:
     return ffi.cast("void*", int(core_ffi.cast("uintptr_t", core_ffi.addressof(core, name))))
 
 
-def bind(client: jack.Client, context: Any, *, inputs: list[Any], outputs: list[Any], midi: Any) -> None:
+def bind(client: jack.Client, context: Any, *, inputs: list[Any], outputs: list[Any], midi: Any, click: Any) -> None:
     """Tell the core which libjack functions and ports to use.
 
     Parameters
@@ -71,6 +72,8 @@ def bind(client: jack.Client, context: Any, *, inputs: list[Any], outputs: list[
         Two audio ports each, of JACK-Client.
     midi
         The MIDI input port.
+    click
+        The metronome's audio output.
     """
     api = core_ffi.new("jd_jack_api*")
     fields = dict(core_ffi.typeof("jd_jack_api").fields)
@@ -81,6 +84,7 @@ def bind(client: jack.Client, context: Any, *, inputs: list[Any], outputs: list[
         api.audio_in[channel] = core_ffi.cast("void*", address(inputs[channel]._ptr))
         api.audio_out[channel] = core_ffi.cast("void*", address(outputs[channel]._ptr))
     api.midi_in = core_ffi.cast("void*", address(midi._ptr))
+    api.click = core_ffi.cast("void*", address(click._ptr))
     core.jd_jack_bind(context, api)
 
 
@@ -106,6 +110,13 @@ def install(client: jack.Client, context: Any, news: Any) -> None:
         if getattr(lib, f"jack_set_{name}_callback")(ours, _core(callback), argument) != 0:
             raise RuntimeError(f"libjack does not take the {name} callback")
     lib.jack_on_info_shutdown(ours, _core("jd_news_shutdown"), told)
+
+
+def lead_time(client: jack.Client, timebase: Any) -> bool:
+    """Make an active client the timebase master, with the core's ``jd_timebase*``; False: another one is."""
+    ours = ffi.cast("void*", address(client._ptr))
+    context = ffi.cast("void*", int(core_ffi.cast("uintptr_t", timebase)))
+    return bool(lib.jack_set_timebase_callback(ours, 1, _core("jd_timebase_callback"), context) == 0)
 
 
 def silence() -> None:

@@ -25,12 +25,13 @@ _PORTS = {
     "in_R": "Heard right",
     "out_L": "Music left",
     "out_R": "Music right",
+    "click": "Metronome",
     "midi_in": "Notes",
 }
 
 
 class JackClient:
-    """Our client in a JACK server: ports ``in_L in_R out_L out_R midi_in``.
+    """Our client in a JACK server: ports ``in_L in_R out_L out_R click midi_in``.
 
     Parameters
     ----------
@@ -65,10 +66,11 @@ class JackClient:
             raise ServerError(f"JACK server {server!r} does not take the client {name!r}: {error.status!r}") from error
         inputs = [self.jack.inports.register(port) for port in ("in_L", "in_R")]
         outputs = [self.jack.outports.register(port) for port in ("out_L", "out_R")]
+        click = self.jack.outports.register("click")
         midi = self.jack.midi_inports.register("midi_in")
-        self._label([*inputs, *outputs, midi])
+        self._label([*inputs, *outputs, click, midi])
         renderer.set_rate(self.rate)
-        _libjack.bind(self.jack, renderer.pointer, inputs=inputs, outputs=outputs, midi=midi)
+        _libjack.bind(self.jack, renderer.pointer, inputs=inputs, outputs=outputs, midi=midi, click=click)
         self.latency = LatencyReporter(self.jack, self._counts, inputs=inputs, outputs=outputs, notes=midi, loop=loop)
         _libjack.install(self.jack, renderer.pointer, self._counts)
 

@@ -22,6 +22,7 @@ from jackdaw.bridge._connections import Connections
 from jackdaw.bridge.client import JackClient
 from jackdaw.bridge.recorder import Recorder, Recording
 from jackdaw.bridge.server import ServerError
+from jackdaw.bridge.timebase import Timebase
 from jackdaw.dsp import Client, SegmentBusy
 from jackdaw.log import Log
 
@@ -51,6 +52,10 @@ class Bridge:
         Connect to the hardware's ports at first.
     hear_from
         JACK client to connect the inputs to at first, instead of the hardware.
+    click
+        Connect the metronome to the hardware's ports at first.
+    timebase
+        What to lead JACK's transport with, if it is to be led; closed at the end.
     record
         FLAC file to record to, or None.
     log
@@ -64,6 +69,8 @@ class Bridge:
         *,
         client: str | None = None,
         connect: bool,
+        click: bool = False,
+        timebase: Timebase | None = None,
         hear_from: str | None = None,
         record: Path | None,
         log: Log,
@@ -73,7 +80,8 @@ class Bridge:
         self._log = log
         self._renderer = Client()
         self._attachment = Attachment(session, self._renderer)
-        self._connections = Connections(automatic=connect, hear_from=hear_from)
+        self._connections = Connections(automatic=connect, hear_from=hear_from, click=click)
+        self._timebase = timebase
         self._recorder = None if record is None else Recorder(record, self._renderer)
         self._client: JackClient | None = None
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
@@ -157,6 +165,8 @@ class Bridge:
             self._log.info(
                 "latency", frames=reader.loop_latency, ms=round(reader.loop_latency / self._client.rate * 1e3, 1)
             )
+        if reader is not None and self._timebase is not None:
+            self._timebase.follow(reader.told, self._client.jack)
         if self._recorder is not None and self._recorder.error is not None:
             self._stopping = True
 
@@ -200,6 +210,11 @@ class Bridge:
             client.close()
             raise
         self._client = client
+        if self._timebase is not None and not self._timebase.lead(client.jack):
+            text = "another client is JACK's timebase master: stop that, or leave out --timebase"
+            if not self._connections.were_made:
+                raise ServerError(text)
+            self._log.warning(text, server=self._server)
         failed = self._connections.make(client.jack)
         self._connections.remember(client.jack)
         self._log.info(
@@ -248,6 +263,8 @@ class Bridge:
         finally:
             self._attachment.close()
             self._renderer.close()
+            if self._timebase is not None:
+                self._timebase.close()
             if self._recorder is not None:
                 self._recorder.close()
             os.close(self._wake)

@@ -1,4 +1,4 @@
-"""Records what was played and what was heard to FLAC, sample by sample.
+"""Records what was played, what was heard and the click to FLAC, sample by sample.
 
 The audio thread writes each block into a tap (a ring in this process's memory, :file:`tap.h`); a drain thread takes it
 from there, converts it and compresses it. The audio thread never waits for the drain thread but in freewheel. If the
@@ -27,7 +27,8 @@ _CAPACITY = 1 << 18
 _CHUNK = 8192
 _NAP_S = 0.02
 _SCALE = np.float32(1 << 23)
-_CHANNELS = 4
+_CHANNELS = 5
+_TRACKS = (("", slice(0, 2)), (".heard", slice(2, 4)), (".click", slice(4, 5)))
 
 
 class RecorderError(RuntimeError):
@@ -40,7 +41,7 @@ class Recording:
 
     Parameters
     ----------
-    played, heard
+    played, heard, click
         The files; None if nothing but silence came.
     frames
         Length.
@@ -52,6 +53,7 @@ class Recording:
 
     played: Path | None
     heard: Path | None
+    click: Path | None
     frames: int
     lost: int
     clipped: int
@@ -60,33 +62,34 @@ class Recording:
 def free_name(path: Path) -> Path:
     """Return `path`, or the first of ``NAME-2.flac``, ``NAME-3.flac`` ... that is not there: nothing is overwritten."""
     number, candidate = 1, path
-    while candidate.exists() or _heard_name(candidate).exists():
+    while any(_beside(candidate, suffix).exists() for suffix, _ in _TRACKS):
         number += 1
         candidate = path.with_name(f"{path.stem}-{number}{path.suffix}")
     return candidate
 
 
-def _heard_name(path: Path) -> Path:
-    return path.with_name(f"{path.stem}.heard{path.suffix}")
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(f"{path.stem}{suffix}{path.suffix}")
 
 
 class _Take:
-    """Two files of equal length; drain thread only, once made."""
+    """Files of equal length; drain thread only, once made."""
 
     def __init__(self, path: Path, rate: int) -> None:
         self.path = free_name(path)
         self.frames = self.lost = self.clipped = 0
-        self._heard_sound = False
+        self._sounds = [False] * len(_TRACKS)
         self._files = []
-        for name in (self.path, _heard_name(self.path)):
+        for suffix, part in _TRACKS:
+            name, channels = _beside(self.path, suffix), part.stop - part.start
             try:
-                file = soundfile.SoundFile(name, "x", samplerate=rate, channels=2, format="FLAC", subtype="PCM_24")
+                file = soundfile.SoundFile(name, "x", rate, channels, format="FLAC", subtype="PCM_24")
             except (soundfile.LibsndfileError, OSError) as error:
                 raise RecorderError(f"cannot record to {name}: {error}; name another file with --record") from error
             self._files.append(file)
 
     def write(self, block: NDArray[np.float32], gap: int) -> None:
-        """Append a gap of silence and a block of shape (frames, 4); before the first sound, skip."""
+        """Append a gap of silence and a block of shape (frames, 5); before the first sound, skip."""
         if self.frames == 0:
             sounding = np.flatnonzero(block[:, :2].any(axis=1))
             if not len(sounding):
@@ -102,20 +105,21 @@ class _Take:
         kept = np.clip(scaled, -_SCALE, _SCALE - 1)
         self.clipped += int(np.count_nonzero(scaled[:, :2] != kept[:, :2]))
         codes = kept.astype(np.int32) << 8
-        self._heard_sound = self._heard_sound or bool(codes[:, 2:].any())
-        for file, part in zip(self._files, (codes[:, :2], codes[:, 2:]), strict=True):
-            file.write(np.ascontiguousarray(part))
+        for index, (file, (_, part)) in enumerate(zip(self._files, _TRACKS, strict=True)):
+            self._sounds[index] = self._sounds[index] or bool(codes[:, part].any())
+            file.write(np.ascontiguousarray(codes[:, part]))
         self.frames += len(block)
 
     def close(self) -> Recording:
         for file in self._files:
             file.close()
-        played = self.path if self.frames else None
-        heard = _heard_name(self.path) if self._heard_sound else None
-        for path, kept in ((self.path, played), (_heard_name(self.path), heard)):
-            if kept is None:
+        kept: list[Path | None] = []
+        for (suffix, _), sounds in zip(_TRACKS, self._sounds, strict=True):
+            path = _beside(self.path, suffix)
+            kept.append(path if sounds else None)
+            if not sounds:
                 os.unlink(path)
-        return Recording(played, heard, self.frames, self.lost, self.clipped)
+        return Recording(*kept, self.frames, self.lost, self.clipped)
 
 
 class Recorder:
@@ -125,7 +129,7 @@ class Recorder:
     ----------
     path
         Name of the FLAC file; an existing one is kept, and a number added to the name. What was heard goes beside
-        it, to ``NAME.heard.flac``.
+        it, to ``NAME.heard.flac``, the metronome's click to ``NAME.click.flac``.
     client
         What the audio thread renders with; its blocks have not started.
 

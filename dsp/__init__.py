@@ -2,7 +2,7 @@
 
 from jackdaw.dsp._mapping import SegmentBusy, SegmentError, SegmentInvalid, segment_path
 from jackdaw.dsp._native import ffi, lib, library_path
-from jackdaw.dsp._snapshots import Anchor, Counters, Transport, histogram_bounds
+from jackdaw.dsp._snapshots import Anchor, Counters, ToldTime, Transport, histogram_bounds
 from jackdaw.dsp.client import Client
 from jackdaw.dsp.crossfade import crossfade, equal_gain_ramp, equal_power_ramp
 from jackdaw.dsp.resample import StreamResampler
@@ -18,6 +18,7 @@ __all__ = [
     "SegmentReader",
     "SegmentWriter",
     "StreamResampler",
+    "ToldTime",
     "Transport",
     "crossfade",
     "equal_gain_ramp",

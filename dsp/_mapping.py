@@ -7,7 +7,16 @@ from types import TracebackType
 from typing import Any, Self
 
 from jackdaw.dsp._native import ffi, lib
-from jackdaw.dsp._snapshots import Anchor, Counters, Transport, read_anchor, read_counters, read_transport
+from jackdaw.dsp._snapshots import (
+    Anchor,
+    Counters,
+    ToldTime,
+    Transport,
+    read_anchor,
+    read_counters,
+    read_told,
+    read_transport,
+)
 
 __all__ = ["Segment", "SegmentBusy", "SegmentError", "SegmentInvalid", "raise_error", "segment_path"]
 
@@ -148,6 +157,11 @@ class Segment:
     def transport(self) -> Transport:
         """The studio's transport as of the last block; stopped at 0 if none was ever published."""
         return read_transport(self.handle)
+
+    @property
+    def told(self) -> ToldTime | None:
+        """The time that the engine was told by messages, taps or MIDI clock; None if it was told none."""
+        return read_told(self.handle)
 
     @property
     def counters(self) -> Counters:

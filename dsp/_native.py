@@ -9,7 +9,7 @@ from cffi import FFI
 
 __all__ = ["ffi", "lib", "library_path"]
 
-_HEADERS = ("segment.h", "tap.h", "news.h", "session.h", "pghi.h")
+_HEADERS = ("segment.h", "tap.h", "news.h", "session.h", "timebase.h", "pghi.h")
 _LIBRARY = "libjackdaw_dsp.so"
 
 

@@ -1,11 +1,21 @@
-"""Plain values read from a segment: the clock anchor, the transport, and the audio thread's counters."""
+"""Plain values read from a segment: clock anchor, transport, counters of the audio thread, what the engine was told."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from jackdaw.dsp._native import ffi, lib
 
-__all__ = ["Anchor", "Counters", "Transport", "histogram_bounds", "read_anchor", "read_counters", "read_transport"]
+__all__ = [
+    "Anchor",
+    "Counters",
+    "ToldTime",
+    "Transport",
+    "histogram_bounds",
+    "read_anchor",
+    "read_counters",
+    "read_told",
+    "read_transport",
+]
 
 _NONE_YET = 2**64 - 1
 
@@ -15,6 +25,16 @@ class Anchor(NamedTuple):
 
     out_frame: int
     in_frame: int
+    ns: int
+
+
+class ToldTime(NamedTuple):
+    """The time that the engine was told: `beat` from 0 in the bar was heard at `ns` (CLOCK_MONOTONIC)."""
+
+    rolling: bool
+    bpm: float
+    beat: float
+    beats_per_bar: int
     ns: int
 
 
@@ -150,6 +170,14 @@ def read_transport(handle: Any) -> Transport:
         beat_type=value.beat_type,
         ns=value.ns,
     )
+
+
+def read_told(handle: Any) -> ToldTime | None:
+    """Read the time that the engine was told; None if it was told none."""
+    value = ffi.new("jd_told *")
+    if lib.jd_read_told(handle, value) != 0 or not value.bpm > 0.0:
+        return None
+    return ToldTime(bool(value.rolling), value.bpm, value.beat, int(value.beats_per_bar), int(value.ns))
 
 
 def read_counters(header: Any) -> Counters:

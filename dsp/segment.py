@@ -127,6 +127,14 @@ class SegmentWriter(Segment):
         """Begin a new epoch: what is in the ring now will not be played (the change crossfades)."""
         lib.jd_writer_reset(self.handle)
 
+    def tell(self, *, rolling: bool, bpm: float, beat: float, beats_per_bar: int, ns: int) -> None:
+        """Publish the time that the engine was told: `beat`, from 0 in the bar, was heard at `ns` (CLOCK_MONOTONIC).
+
+        Any thread, one at a time. For a client that leads the studio's time; see :attr:`told`.
+        """
+        told = ffi.new("jd_told *", (int(rolling), bpm, beat, beats_per_bar, ns))
+        lib.jd_writer_tell(self.handle, told)
+
     def publish(
         self,
         *,

@@ -67,7 +67,9 @@ class MusicalTime:
                 f"transport of {bpm:g} bpm at beat {beat:g} of {beats_per_bar}: give {_SLOWEST:g} to {_FASTEST:g} bpm, "
                 f"2 to 12 beats, and a beat from 0 on that lies in the bar"
             )
-        self._told = _Told(bpm, beat, beats_per_bar, rolling, self.now, time.monotonic_ns())
+        now = time.monotonic_ns()
+        self._told = _Told(bpm, beat, beats_per_bar, rolling, self.now, now)
+        self._writer.tell(rolling=rolling, bpm=bpm, beat=beat, beats_per_bar=beats_per_bar, ns=now)
 
     def tap(self, now: float, beats_per_bar: int = 4) -> float | None:
         """Take a tap at a monotonic time in seconds: a beat, the first of a run being the first of a bar.

@@ -7,6 +7,7 @@
 
 #include <atomic>
 
+#include "metronome.hpp"
 #include "segment_internal.hpp"
 
 namespace jackdaw {
@@ -76,6 +77,7 @@ struct jd_client {
     jackdaw::AudioState audio;
     jd_jack_api jack = {};
     jd_tap* tap = nullptr;
+    jackdaw::Metronome metronome; // audio thread
 };
 
 namespace jackdaw {

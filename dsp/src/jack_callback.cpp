@@ -1,9 +1,10 @@
 // JACK's callbacks. libjack's functions are handed in as pointers, so that this library needs neither its headers nor to
-// be linked with it; the two structs below restate what libjack's binary interface lays down.
+// be linked with it; the struct below restates what libjack's binary interface lays down.
 
 #include <algorithm>
 
 #include "client.hpp"
+#include "jack_position.hpp"
 #include "uncancelled.hpp"
 
 using namespace jackdaw;
@@ -15,31 +16,6 @@ struct JackMidiEvent { // jack_midi_event_t
     size_t size;
     const uint8_t* buffer;
 };
-
-#if defined(__x86_64__) || defined(__i386__)
-#define JACKDAW_PACKED __attribute__((packed))
-#else
-#define JACKDAW_PACKED
-#endif
-
-struct JACKDAW_PACKED JackPosition { // jack_position_t
-    uint64_t unique_1;
-    uint64_t usecs;
-    uint32_t frame_rate;
-    uint32_t frame;
-    uint32_t valid;
-    int32_t bar;
-    int32_t beat;
-    int32_t tick;
-    double bar_start_tick;
-    float beats_per_bar;
-    float beat_type;
-    double ticks_per_beat;
-    double beats_per_minute;
-    unsigned char rest[256]; // frame_time ... unique_2, and room for what a later version may add
-};
-
-constexpr uint32_t position_has_bbt = 0x10;
 
 float* buffer_of(const jd_jack_api& jack, void* port, uint32_t frames) {
     return port == nullptr ? nullptr : static_cast<float*>(jack.port_get_buffer(port, frames));
@@ -57,7 +33,7 @@ void stage_midi(jd_client* client, const jd_jack_api& jack, uint32_t frames) {
     }
 }
 
-void stage_transport(jd_client* client, const jd_jack_api& jack) {
+jd_transport transport_now(const jd_jack_api& jack) {
     JackPosition position{};
     jd_transport transport{};
     transport.state = static_cast<uint64_t>(static_cast<uint32_t>(jack.transport_query(jack.jack_client, &position)));
@@ -71,7 +47,7 @@ void stage_transport(jd_client* client, const jd_jack_api& jack) {
         transport.beat_type = position.beat_type;
     }
     transport.ns = jd_now_ns();
-    jd_client_transport(client, &transport);
+    return transport;
 }
 
 void cycle(jd_client* client, uint32_t frames) {
@@ -79,12 +55,18 @@ void cycle(jd_client* client, uint32_t frames) {
     const float* in[2] = {buffer_of(jack, jack.audio_in[0], frames), buffer_of(jack, jack.audio_in[1], frames)};
     float* out[2] = {buffer_of(jack, jack.audio_out[0], frames), buffer_of(jack, jack.audio_out[1], frames)};
     if (jack.midi_in != nullptr) stage_midi(client, jack, frames);
-    if (jack.transport_query != nullptr) stage_transport(client, jack);
+    jd_transport transport{};
+    if (jack.transport_query != nullptr) {
+        transport = transport_now(jack);
+        jd_client_transport(client, &transport);
+    }
     const uint32_t channels_in = in[0] == nullptr ? 0 : in[1] == nullptr ? 1 : 2;
     const uint32_t channels_out = out[0] == nullptr ? 0 : out[1] == nullptr ? 1 : 2;
     jd_render(client, in, out, channels_in, channels_out, frames, 0);
+    float* click = jack.click == nullptr ? nullptr : buffer_of(jack, jack.click, frames);
+    if (click != nullptr) client->metronome.render(transport, client->rate.load(std::memory_order_relaxed), click, frames);
     if (client->tap != nullptr)
-        jd_tap_push(client->tap, out, in, frames, client->freewheel.load(std::memory_order_relaxed) ? 1 : 0);
+        jd_tap_push(client->tap, out, in, click, frames, client->freewheel.load(std::memory_order_relaxed) ? 1 : 0);
 }
 
 } // namespace

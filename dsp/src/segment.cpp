@@ -194,6 +194,8 @@ void begin_writing(jd_segment* segment) {
     store_release(&header->in_read, segment->in_read);
     store_release(&header->midi_read, segment->midi_read);
     store_release(&header->out_write, segment->out_write);
+    const jd_told none = {};
+    jd_writer_tell(segment, &none);
     jd_writer_reset(segment);
     store_release(&header->writer_instance, random_id());
 }

@@ -97,7 +97,8 @@ void jd_tap_free(jd_tap* tap) {
     delete tap;
 }
 
-void jd_tap_push(jd_tap* tap, const float* const* played, const float* const* heard, uint32_t frames, int wait) {
+void jd_tap_push(jd_tap* tap, const float* const* played, const float* const* heard, const float* click, uint32_t frames,
+                 int wait) {
     if (wait != 0 && frames <= tap->capacity) wait_for_room(*tap, frames);
     const uint64_t at = tap->write.load(std::memory_order_relaxed);
     if (room(*tap) < frames || (tap->missing != 0 && !note_gap(*tap, at))) {
@@ -109,6 +110,7 @@ void jd_tap_push(jd_tap* tap, const float* const* played, const float* const* he
     put(*tap, at, 1, played[1], frames);
     put(*tap, at, 2, heard[0], frames);
     put(*tap, at, 3, heard[1], frames);
+    put(*tap, at, 4, click, frames);
     tap->write.store(at + frames, std::memory_order_release);
 }
 

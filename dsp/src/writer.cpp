@@ -66,6 +66,14 @@ int jd_read_transport(const jd_segment* segment, jd_transport* transport) {
     });
 }
 
+int jd_read_told(const jd_segment* segment, jd_told* told) {
+    const jd_header* h = segment->header;
+    return read_consistently(&h->told_seq, [&] {
+        *told = {load_acquire(&h->told_rolling), load_acquire(&h->told_bpm), load_acquire(&h->told_beat),
+                 load_acquire(&h->told_beats_per_bar), load_acquire(&h->told_ns)};
+    });
+}
+
 uint64_t jd_writer_fill(jd_segment* segment) {
     const uint64_t fill = segment->out_write - load_acquire(&segment->header->out_read);
     if (fill <= segment->output.capacity) return fill;
@@ -131,4 +139,15 @@ void jd_writer_reset(jd_segment* segment) {
     jd_header* header = segment->header;
     store_release(&header->epoch_start, segment->out_write);
     store_release(&header->epoch, load_relaxed(&header->epoch) + 1);
+}
+
+void jd_writer_tell(jd_segment* segment, const jd_told* told) {
+    jd_header* h = segment->header;
+    sequence_begin(&h->told_seq);
+    store_release(&h->told_rolling, told->rolling);
+    store_release(&h->told_bpm, told->bpm);
+    store_release(&h->told_beat, told->beat);
+    store_release(&h->told_beats_per_bar, told->beats_per_bar);
+    store_release(&h->told_ns, told->ns);
+    sequence_end(&h->told_seq);
 }

@@ -58,6 +58,12 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     server.add_argument(
         "--hear-from", metavar="CLIENT", help="hear this JACK client (default: the first capture ports)"
     )
+    server.add_argument(
+        "--timebase",
+        metavar="BPM[/BEATS]",
+        help="lead JACK's transport as its timebase master: beats a minute, and a bar (4)",
+    )
+    server.add_argument("--click", action="store_true", help="hear the metronome: connect the port click, too")
     server.add_argument("--no-connect", action="store_true", help="do not connect to the system's ports")
     parser.set_defaults(run=run, client=None)
 
@@ -123,6 +129,10 @@ def _bridge_command(arguments: argparse.Namespace, server: str) -> list[str]:
         command += ["--client", arguments.client]
     if arguments.hear_from:
         command += ["--hear-from", arguments.hear_from]
+    if arguments.timebase:
+        command += ["--timebase", arguments.timebase]
+    if arguments.click:
+        command.append("--click")
     if arguments.no_connect:
         command.append("--no-connect")
     if arguments.record:

@@ -15,17 +15,18 @@ class _Tap:
     def __init__(self, tap):
         self.tap = tap
 
-    def push(self, played, heard=None, wait=False):
+    def push(self, played, heard=None, click=None, wait=False):
         def planes(audio):
             if audio is None:
                 return [ffi.NULL, ffi.NULL]
             return [ffi.from_buffer("float[]", np.ascontiguousarray(audio[:, c], np.float32)) for c in range(2)]
 
         out, into = planes(played), planes(heard)
-        lib.jd_tap_push(self.tap, ffi.new("float*[]", out), ffi.new("float*[]", into), len(played), wait)
+        beats = ffi.NULL if click is None else ffi.from_buffer("float[]", click)
+        lib.jd_tap_push(self.tap, ffi.new("float*[]", out), ffi.new("float*[]", into), beats, len(played), wait)
 
     def read(self, most=1 << 20):
-        buffer, gap = np.empty((most, 4), np.float32), ffi.new("uint64_t*")
+        buffer, gap = np.empty((most, lib.JD_TAP_CHANNELS), np.float32), ffi.new("uint64_t*")
         count = lib.jd_tap_read(self.tap, ffi.from_buffer("float[]", buffer, require_writable=True), most, gap)
         return buffer[:count], int(gap[0])
 
@@ -45,12 +46,12 @@ def test_tap_tells_where_it_lost_frames():
             pushed += count
         for _ in range(generator.integers(1, 5)):
             block, gap = tap.read(int(generator.integers(1, 4096)))
-            got += [np.full((gap, 4), np.nan, np.float32), block]
+            got += [np.full((gap, lib.JD_TAP_CHANNELS), np.nan, np.float32), block]
     while True:
         block, gap = tap.read()
         if not len(block) and not gap:
             break
-        got += [np.full((gap, 4), np.nan, np.float32), block]
+        got += [np.full((gap, lib.JD_TAP_CHANNELS), np.nan, np.float32), block]
     audio = np.concatenate(got)
     # every frame is where it belongs; only a gap at the very end is not told of, but counted
     assert pushed - len(audio) <= lib.jd_tap_lost(tap.tap)

@@ -15,10 +15,10 @@ BLOCK = 256
 
 
 class CardboardJack:
-    """Four audio ports, a MIDI port with what a test puts there, and a transport."""
+    """Five audio ports, a MIDI port with what a test puts there, and a transport."""
 
     def __init__(self, client: Any) -> None:
-        self.ports = np.zeros((4, 8192), np.float32)
+        self.ports = np.zeros((5, 8192), np.float32)
         self.notes: list[tuple[int, bytes]] = []
         self.position = jack_ffi.new("jack_position_t *")
         self.rolling = 0
@@ -59,7 +59,8 @@ class CardboardJack:
                 "midi_event_get": midi_event_get,
                 "transport_query": transport_query,
                 "audio_in": pointers[:2],
-                "audio_out": pointers[2:],
+                "audio_out": pointers[2:4],
+                "click": pointers[4],
                 "midi_in": self._midi_port,
             },
         )
@@ -70,7 +71,7 @@ class CardboardJack:
         self.ports[:2, :n] = audio.T
         self.ports[2:] = 99  # what the callback does not write shows
         assert lib.jd_jack_process(n, self._client) == 0
-        return self.ports[2:, :n].T.copy()
+        return self.ports[2:4, :n].T.copy()
 
 
 @pytest.fixture

@@ -70,7 +70,7 @@ def _kill(process: subprocess.Popen[str]) -> None:
         ("magic", 0),
         ("magic", 0x315741444B43414B),
         ("abi_version", 0),
-        ("abi_version", 2),
+        ("abi_version", 1),
         ("header_bytes", 0),
         ("header_bytes", 4096),
         ("total_bytes", 0),

@@ -9,7 +9,7 @@ import pytest
 
 from jackdaw.dsp import ffi, lib
 
-STRUCTS = ["jd_header", "jd_midi_event", "jd_anchor", "jd_transport", "jd_jack_api"]
+STRUCTS = ["jd_header", "jd_midi_event", "jd_anchor", "jd_transport", "jd_told", "jd_jack_api"]
 LINES = {
     "magic": 0,
     "out_write": 1,
@@ -19,7 +19,8 @@ LINES = {
     "reader_heartbeat_ns": 5,
     "transport_seq": 6,
     "peak_out": 7,
-    "histogram": 8,
+    "told_seq": 8,
+    "histogram": 9,
 }
 
 
@@ -64,6 +65,6 @@ def test_owners_have_cache_lines_of_their_own() -> None:
 
 
 def test_constants_are_the_headers() -> None:
-    assert lib.JD_ABI_VERSION == 1
+    assert lib.JD_ABI_VERSION == 2
     assert ffi.sizeof(ffi.typeof("jd_midi_event").fields[2][1].type) == lib.JD_MIDI_BYTES
     assert ffi.typeof("jd_header").fields[-1][1].type.length == lib.JD_HISTOGRAM_BINS

@@ -26,6 +26,7 @@
 #include <vector>
 
 #include <jackdaw/session.h>
+#include <jackdaw/timebase.h>
 
 #include "hooks.hpp"
 #include "segments.hpp"
@@ -91,7 +92,7 @@ void (*planted)() = nullptr;
 // ---- a JACK server of cardboard ------------------------------------------------------------------------------------
 
 constexpr uint32_t most_frames = 8192;
-float ports[4][most_frames];
+float ports[5][most_frames];
 uint8_t note[3] = {0x90, 60, 100};
 struct MidiEvent {
     uint32_t time;
@@ -113,7 +114,14 @@ int midi_event_get(void* event, void*, uint32_t index) {
     *static_cast<MidiEvent*>(event) = {index % block_frames, index == 3 ? size_t{20} : size_t{3}, note};
     return 0;
 }
-int transport_query(const void*, void*) { return 1; }
+
+// A transport that rolls, stops and leaps; its struct is filled in by the timebase under test.
+alignas(8) uint8_t position[512];
+int rolling = 1;
+int transport_query(const void*, void* told) {
+    std::memcpy(told, position, 72); // up to the tempo: the rest of the struct is not looked at
+    return rolling;
+}
 
 // ---- everything that may happen ------------------------------------------------------------------------------------
 
@@ -177,13 +185,15 @@ int main(int argc, char** argv) {
         jack.audio_out[c] = ports[2 + c];
     }
     jack.midi_in = note;
+    jack.click = ports[4];
+    jd_timebase* timebase = jd_timebase_new(120.0, 4);
     jd_jack_bind(client, &jack);
     jd_client_arm(client, 1);
 
     std::atomic<bool> ready{false};
     std::atomic<bool> done{false};
     std::thread audio([&] {
-        float* recorded = static_cast<float*>(std::calloc(4 * most_frames, sizeof(float)));
+        float* recorded = static_cast<float*>(std::calloc(JD_TAP_CHANNELS * most_frames, sizeof(float)));
         ready = true;
         for (uint64_t block = 0; block < blocks; ++block) {
             for (jd_segment* segment : segments) engine(segment, music);
@@ -191,8 +201,21 @@ int main(int argc, char** argv) {
             block_frames = dice(50) == 0 ? 1 + dice(most_frames) : 1 + dice(256);
             if (block == blocks / 2) planted = to_plant;
             if (trace) (void)!write(-1, "BEGIN", 5);
+            if (dice(20) == 0) {
+                const jd_beat beat = {30.0 + dice(270), dice(5) - 1.0, 2 + dice(10), dice(2) == 0 ? 0 : jd_now_ns()};
+                jd_timebase_tell(timebase, &beat);
+            }
+            const bool leaps = dice(100) == 0;
+            const uint32_t rate = 48000;
+            uint32_t at = 0;
+            std::memcpy(&at, position + 20, 4);
+            at = leaps ? dice(1U << 20U) : at + block_frames;
+            std::memcpy(position + 16, &rate, 4);
+            std::memcpy(position + 20, &at, 4);
+            rolling = dice(10) != 0;
             inside = true;
             jd_jack_process(block_frames, client);
+            jd_timebase_callback(rolling, block_frames, position, leaps ? 1 : 0, timebase);
             inside = false;
             if (trace) (void)!write(-1, "END", 3);
             uint64_t gap = 0;
@@ -236,6 +259,7 @@ int main(int argc, char** argv) {
     std::printf("}}\n");
     jd_client_free(client);
     jd_tap_free(tap);
+    jd_timebase_free(timebase);
     for (jd_segment* segment : segments) jd_segment_close(segment);
     return any ? 1 : 0;
 }

@@ -31,7 +31,7 @@ extern "C" {
 #endif
 
 enum {
-    JD_ABI_VERSION = 1,
+    JD_ABI_VERSION = 2,
     JD_MAX_CHANNELS = 2,
     JD_HISTOGRAM_BINS = 64,   /* callback time: bin b counts times in [250 * 2^(b/4), 250 * 2^((b+1)/4)) ns, ends open */
     JD_MIDI_CAPACITY = 1024,  /* events */
@@ -132,7 +132,16 @@ typedef struct jd_header {
     uint64_t fades;           /* fade-outs, of all causes */
     uint64_t reader_resyncs;  /* times the writer's cursors made no sense and the reader started afresh from them */
 
-    /* ---- line 8 on: callback time histogram (audio thread) ---------------------------------------------------- */
+    /* ---- line 8: the time that the engine was told by messages or taps, under its own sequence counter (engine) ------ */
+    uint64_t told_seq;
+    uint64_t told_rolling;
+    double told_bpm;          /* 0 = none was told */
+    double told_beat;         /* place in the bar from 0, as it was heard at told_ns */
+    uint64_t told_beats_per_bar;
+    uint64_t told_ns;
+    uint64_t reserved8[2];
+
+    /* ---- line 9 on: callback time histogram (audio thread) ---------------------------------------------------- */
     uint64_t histogram[64];
 } jd_header;
 

@@ -98,9 +98,18 @@ typedef struct jd_transport {
     uint64_t ns;
 } jd_transport;
 
-/* Consistent copies; 0, or JD_ERROR_MISSING if the reader has not published any yet (or died while publishing). */
+typedef struct jd_told { /* by messages or taps, to the engine */
+    uint64_t rolling;
+    double bpm;          /* 0 = none was told */
+    double beat;         /* place in the bar from 0, as it was heard at `ns` */
+    uint64_t beats_per_bar;
+    uint64_t ns;
+} jd_told;
+
+/* Consistent copies; 0, or JD_ERROR_MISSING if the other side has not published any yet (or died while publishing). */
 int jd_read_anchor(const jd_segment* segment, jd_anchor* anchor);
 int jd_read_transport(const jd_segment* segment, jd_transport* transport);
+int jd_read_told(const jd_segment* segment, jd_told* told);
 
 /* ---- the engine's side: engine thread, RT-safe --------------------------------------------------------------------- */
 
@@ -122,6 +131,9 @@ uint32_t jd_writer_read_midi(jd_segment* segment, jd_midi_event* events, uint32_
 
 /* Begin a new epoch here: what the ring still holds is not to be played. */
 void jd_writer_reset(jd_segment* segment);
+
+/* Publish the time that the engine was told; one thread at a time. */
+void jd_writer_tell(jd_segment* segment, const jd_told* told);
 
 /* ---- the client: control thread ------------------------------------------------------------------------------------ */
 
@@ -167,6 +179,7 @@ typedef struct jd_jack_api {
     void* audio_in[2];  /* ports; NULL = none */
     void* audio_out[2];
     void* midi_in;
+    void* click;        /* an audio output: the metronome; NULL = none */
 } jd_jack_api;
 
 void jd_jack_bind(jd_client* client, const jd_jack_api* api);

@@ -1,6 +1,6 @@
 /* The recording tap: a ring in the client's own memory from the audio thread to the thread that writes a file.
  *
- * Written by the audio thread, once a block: what was played (2 channels) and what was heard (2 channels). Read by one
+ * Written by the audio thread, once a block: what was played (2 channels), what was heard (2 channels), the click (1). Read by one
  * drain thread. Invariants:
  *   - The audio thread never waits for the drain thread, except while freewheeling, where there is no deadline.
  *   - A block goes in whole or not at all. What did not fit is counted and its place remembered, so that the recording can
@@ -21,7 +21,7 @@ extern "C" {
 typedef struct jd_tap jd_tap;
 
 enum {
-    JD_TAP_CHANNELS = 4 /* played left, right; heard left, right */
+    JD_TAP_CHANNELS = 5 /* played left, right; heard left, right; click */
 };
 
 /* Control thread. `capacity` in frames, a power of two from 4096 to 2^24; NULL if it isn't, or if memory is short. */
@@ -30,9 +30,10 @@ jd_tap* jd_tap_new(uint32_t capacity);
 /* Control thread; neither the audio thread nor the drain thread may use it any more. */
 void jd_tap_free(jd_tap* tap);
 
-/* Audio thread, RT-safe unless `wait` is set: append a block. Two pointers each; a NULL channel is silence. With `wait` it
+/* Audio thread, RT-safe unless `wait` is set: append a block. Two pointers each, one click; a NULL channel is silence. With `wait` it
  * sleeps until there is room, at most 10 s without any progress of the drain thread. */
-void jd_tap_push(jd_tap* tap, const float* const* played, const float* const* heard, uint32_t frames, int wait);
+void jd_tap_push(jd_tap* tap, const float* const* played, const float* const* heard, const float* click, uint32_t frames,
+                 int wait);
 
 /* Drain thread, never blocks: take up to `maximum` frames, interleaved by 4, and return how many. `gap` is set to the
  * frames that were lost just before the first of them; a gap is told once, with or without frames after it. */
