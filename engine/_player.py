@@ -25,7 +25,8 @@ from jackdaw.engine._drift import Drift
 from jackdaw.engine._ear import Ear
 from jackdaw.engine._entrance import Entrance
 from jackdaw.engine._errors import HostError
-from jackdaw.engine._knobs import Knobs, Steering
+from jackdaw.engine._events import Events, prompts_in_words
+from jackdaw.engine._knobs import Knobs, Setting, Steering
 from jackdaw.engine._live_style import LiveStyle
 from jackdaw.engine._mapped import MappedKnobs
 from jackdaw.engine._midi import SYSTEM_RESET
@@ -97,6 +98,7 @@ class Shared:
         self.times = StepTimes()
         self.report = Report(writer, self.times)
         self.drift = Drift(say)
+        self.events = Events(writer)
         self.recording: Recording | None = None
 
 
@@ -138,6 +140,8 @@ class Player:
         self._adapted = 0.0
         self._tail: Audio | None = None
         self._heard_at: Clock | None = None
+        self._setting: Setting | None = None
+        self._prompts = ""
         self._expected: Clock | None = None
         self._jumps = False
         self._leaving = threading.Event()
@@ -209,6 +213,7 @@ class Player:
             self._begin_epoch(reader)
             self._shared.say("reader attached", rate=reader[1], period=reader[2])
         assert self.stream is not None
+        self._shared.events.look(self._shared.time.instant(), self.stream.rate)
         wait = self.stream.due()
         if wait <= 0:
             return 0.0
@@ -218,6 +223,7 @@ class Player:
 
     def _begin_epoch(self, reader: tuple[int, int, int], *, goes_on: bool = False) -> Stream:
         """Begin a new epoch, and return it; if the music goes on, notes are held and what was heard is remembered."""
+        position = None if self.stream is None else self.stream.position
         self._reset_ring()
         stream = Stream(
             self._writer,
@@ -238,6 +244,7 @@ class Player:
             self._live_style.begin_epoch()
             self._expected, self._jumps = None, False
         self._shared.drift.clear()
+        self._shared.events.begin_epoch(stream.start if position is None else position, stream.start)
         self._reader, self.stream = reader, stream
         self._publish_pace(stream)
         self._writer.publish(ring_rate=stream.rate)
@@ -293,6 +300,7 @@ class Player:
         spec, values = self.model.spec, shared.knobs.now.values
         played = shared.notes.step(self._writer.in_read, spec.step_seconds)
         clock = self._timed(stream)
+        self._note(stream)
         self._heard_at = _earlier(clock, spec.look_ahead / spec.sample_rate)
         late = round(stream.pace.loop * spec.sample_rate / stream.rate)
         heard = self._ear.hear(live, values, clock, late)
@@ -307,6 +315,17 @@ class Player:
         if played.drums and "drums" in spec.controls:
             controls = controls.with_(drums=True)
         return self.state, controls, heard
+
+    def _note(self, stream: Stream) -> None:
+        """Note what the next step is the first to obey, and where that is heard."""
+        events, setting, spec = self._shared.events, self._shared.knobs.now, self.model.spec
+        if setting is not self._setting:
+            self._setting = setting
+            prompts = prompts_in_words(setting.names, setting.values)
+            if prompts != self._prompts:
+                self._prompts = prompts
+                events.soon("prompts", prompts)
+        events.step(stream.position + round(spec.look_ahead * stream.rate / spec.sample_rate))
 
     def _queue_midi(self) -> None:
         events = self._writer.read_midi()
@@ -370,7 +389,7 @@ class Player:
         self._writer.publish(stopping=True)
         self._shared.say("failed", error=repr(error))
 
-    def start_over(self, state: Any, *, epoch: bool) -> int:
+    def start_over(self, state: Any, why: str, *, epoch: bool) -> int:
         """Go on from another state (a letter): crossfading, or in a new epoch; return the epoch's number."""
         if self.error is not None:
             raise HostError(f"the session has failed: {self.error}", "failed")
@@ -390,6 +409,7 @@ class Player:
             except Exception as error:
                 raise HostError(f"{self.model.spec.name} breaks down: {error!r}", "failed") from error
         self.state = state
+        self._shared.events.soon("reset", why)
         return self._writer.epoch
 
     def listen(self, source: Audio | None) -> None:

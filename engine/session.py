@@ -223,6 +223,7 @@ class Session:
                 "controller": shared.mapped.status(),
                 "transport": shared.time.status(told["rate"]),
                 "drift": shared.drift.status(),
+                "events": shared.events.status(),
                 "recording": None if recording is None else recording.status(),
                 "hear": self._hear,
                 "listens_to": None if self._source is None else str(self._source),
@@ -288,7 +289,7 @@ class Session:
         if number < 0:
             raise ValueError(f"seed is {number}; give a whole number from 0")
         state = player.model.init(number)
-        result = player.ask(lambda: player.start_over(state, epoch=epoch))
+        result = player.ask(lambda: player.start_over(state, f"reset, seed {number}", epoch=epoch))
         self.say("reset", seed=number, epoch=result if epoch else None)
         self._changed()
         return result
@@ -333,6 +334,10 @@ class Session:
         self._changed()
         return bpm
 
+    def mark(self, text: str, *, ahead: bool = False) -> None:
+        """Note a word for the markers of a recording: of what is heard now, or `ahead`, of what is made next."""
+        (self._shared.events.soon if ahead else self._shared.events.now)("mark", text)
+
     def save_state(self) -> bytes:
         """Return the model's state between two steps; not prompts or parameters. A step is not waited for.
 
@@ -355,7 +360,7 @@ class Session:
         """
         player = self._ready()
         state = load_state(blob, like=player.model.init(0))
-        player.ask(lambda: player.start_over(state, epoch=False))
+        player.ask(lambda: player.start_over(state, "state restored", epoch=False))
         self.say("state restored")
         self._changed()
 
@@ -447,6 +452,7 @@ class Session:
         if self.options.listen is not None:
             player.listen(_source(self.options.listen, model.spec))
             self._source = Path(self.options.listen)
+        self._shared.events.soon("start", f"{self.model_name}, seed {self.seed}")
         with self._closing:
             if self._is_left:
                 return None
@@ -531,7 +537,7 @@ class Session:
         style_of(prompts)  # says no if they cancel
         weights = {f"weight_{i}": prompt.weight for i, prompt in enumerate(prompts, start=1)}
         styles = [prompt.embedding for prompt in prompts if prompt.embedding is not None]
-        self._shared.knobs.turn(weights, styles)
+        self._shared.knobs.turn(weights, styles, [prompt.name for prompt in prompts])
         self._prompts = prompts
         if changed:
             self._changed()

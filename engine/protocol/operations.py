@@ -228,6 +228,10 @@ class Operations:
     def _tap(self, request: Request, _caller: Caller) -> dict[str, Any]:
         return {"bpm": self._session(request).tap(**request.fields)}
 
+    def _mark(self, request: Request, _caller: Caller) -> dict[str, Any]:
+        self._session(request).mark(request.fields["text"], ahead=request.fields.get("ahead", False))
+        return {}
+
     def _state_get(self, request: Request, _caller: Caller) -> dict[str, Any]:
         session = self._session(request)
         number, offset = request.fields.get("snapshot"), request.fields.get("offset", 0)

@@ -122,6 +122,7 @@ def _load(arguments: argparse.Namespace) -> int:
             if preset.state is not None and told["model_hash"] != preset.model_hash:
                 raise UserError("the preset's state is of other weights: remove `state = true` from it")
             client.prompt([_asked(prompt) for prompt in preset.prompts])
+            client.tell("mark", text=f"preset {_path(arguments).stem}", ahead=True)
             if preset.state is not None:
                 _give(client, preset)
             client.set(**preset.parameters)
