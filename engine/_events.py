@@ -6,6 +6,7 @@ it is played, by the clock anchor. The transport is looked at in every turn of t
 own. The newest events are kept; who wants them all asks ten times a second.
 """
 
+import math
 import threading
 import time
 from collections import deque
@@ -24,6 +25,7 @@ _KEPT = 32
 _WAITING = 64
 _JUMP_S, _JUMP_LOOKS = 0.030, 3
 _DRIFT_S, _DRIFT_LOOKS = 0.005, 50
+_BEHIND_S = 0.040  # how long after it a start may be seen
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ class Events:
                 self._time, self._odd = None, []
                 self._add(time.monotonic_ns(), "transport", "transport stops", rolling=False)
         elif before is None:
-            self._anchor(now, f"transport starts, {now[1].bpm:.4g} bpm")
+            self._anchor(_from_beat(now), f"transport starts, {now[1].bpm:.4g} bpm")
         elif (now[1].bpm, now[1].beats_per_bar) != (before[1].bpm, before[1].beats_per_bar):
             self._anchor(now, f"{now[1].bpm:.4g} bpm, {now[1].beats_per_bar} beats a bar")
         elif now != before:
@@ -119,7 +121,7 @@ class Events:
             elif not self._odd or self._odd[-1] != now:
                 self._odd.append(now)
                 if sum(abs(_away(before, odd)) > _JUMP_S for odd in self._odd[-_JUMP_LOOKS:]) == _JUMP_LOOKS:
-                    self._anchor(self._odd[-_JUMP_LOOKS], "transport jumps")
+                    self._anchor(_from_beat(self._odd[-_JUMP_LOOKS]), "transport jumps")
                 elif len(self._odd) >= _DRIFT_LOOKS:
                     self._anchor(now, "")
 
@@ -128,6 +130,15 @@ class Events:
         ns, clock = at
         told = {"bpm": clock.bpm, "beat": clock.beat, "beats_per_bar": clock.beats_per_bar}
         self._add(ns, "transport", text, rolling=True, **told)
+
+
+def _from_beat(at: tuple[int, Clock]) -> tuple[int, Clock]:
+    """Return the beat that has just begun, if one has: a transport starts on a beat, and is seen a moment later."""
+    ns, clock = at
+    since = (clock.beat - math.floor(clock.beat)) * 60.0 / clock.bpm
+    if since > _BEHIND_S:
+        return at
+    return ns - round(since * 1e9), replace(clock, beat=float(math.floor(clock.beat)))
 
 
 def _away(before: tuple[int, Clock], now: tuple[int, Clock]) -> float:

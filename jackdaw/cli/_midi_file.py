@@ -17,7 +17,7 @@ __all__ = ["Span", "beats_of", "midi_file"]
 _TICKS = 960
 _BPM, _BAR = 120.0, 4
 _CLOSE = 0.3  # of a beat: nearer than that, two beats are one
-_OFF_S = 0.001
+_ROUNDED_US, _OFF_US = 2, 1000  # how wrong a beat may be, and the sum of all
 
 
 @dataclass(frozen=True)
@@ -95,9 +95,10 @@ def midi_file(beats: Sequence[tuple[float, bool]], markers: Iterable[tuple[float
     if not length:
         events.append((0, 1, _meta(0x58, bytes([_BAR, 2, 24, 8]))))
     times, tempo = [0.0], 0
-    for number, (_, (at, _)) in enumerate(pairwise(beats)):
-        if abs(times[-1] + tempo / 1e6 - at) > _OFF_S:
-            tempo = min(max(1, round((at - times[-1]) * 1e6)), 0xFFFFFF)
+    for number, ((begin, _), (at, _)) in enumerate(pairwise(beats)):
+        length_us, left_us = round((at - begin) * 1e6), round((at - times[-1]) * 1e6)
+        if abs(tempo - length_us) > _ROUNDED_US or abs(tempo - left_us) > _OFF_US:
+            tempo = min(max(1, length_us if abs(length_us - left_us) <= _OFF_US else left_us), 0xFFFFFF)
             events.append((number * _TICKS, 2, _meta(0x51, tempo.to_bytes(3, "big"))))
         times.append(times[-1] + tempo / 1e6)
     for at, words in markers:
