@@ -113,7 +113,7 @@ class Events:
         elif before is None:
             self._anchor(_from_beat(now), f"transport starts, {now[1].bpm:.4g} bpm")
         elif (now[1].bpm, now[1].beats_per_bar) != (before[1].bpm, before[1].beats_per_bar):
-            self._anchor(now, f"{now[1].bpm:.4g} bpm, {now[1].beats_per_bar} beats a bar")
+            self._anchor(now, f"{now[1].bpm:.4g} bpm, {now[1].beats_per_bar} beats a bar", "tempo")
         elif now != before:
             away = _away(before, now)
             if abs(away) < _DRIFT_S:
@@ -123,13 +123,13 @@ class Events:
                 if sum(abs(_away(before, odd)) > _JUMP_S for odd in self._odd[-_JUMP_LOOKS:]) == _JUMP_LOOKS:
                     self._anchor(_from_beat(self._odd[-_JUMP_LOOKS]), "transport jumps")
                 elif len(self._odd) >= _DRIFT_LOOKS:
-                    self._anchor(now, "")
+                    self._anchor(now, "", "tempo")
 
-    def _anchor(self, at: tuple[int, Clock], text: str) -> None:
+    def _anchor(self, at: tuple[int, Clock], text: str, kind: str = "transport") -> None:
         self._time, self._odd = at, []
         ns, clock = at
         told = {"bpm": clock.bpm, "beat": clock.beat, "beats_per_bar": clock.beats_per_bar}
-        self._add(ns, "transport", text, rolling=True, **told)
+        self._add(ns, kind, text, rolling=True, **told)
 
 
 def _from_beat(at: tuple[int, Clock]) -> tuple[int, Clock]:

@@ -136,9 +136,11 @@ class MusicalTime:
             beats = max(2, min(12, round(transport.beats_per_bar)))
             beat = (transport.beat - 1 + transport.tick) % beats
             return anchor.ns, Clock(bpm=transport.bpm, beat=beat, beats_per_bar=beats)
-        if told is not None and told.rolling:
-            return told.ns, Clock(bpm=told.bpm, beat=told.beat, beats_per_bar=told.beats_per_bar)
-        return None
+        if transport.bpm or told is None or not told.rolling:
+            return None
+        now = time.monotonic_ns()
+        beat = told.beat + (now - told.ns) / 1e9 * told.bpm / 60.0
+        return now, Clock(bpm=told.bpm, beat=beat % told.beats_per_bar, beats_per_bar=told.beats_per_bar)
 
     def status(self, rate: int) -> dict[str, Any]:
         """Return where the bar is now: ``rolling``, ``bpm`` (0 = no tempo), ``bar`` (from 1, 0 = unknown), ``beat``."""

@@ -14,7 +14,8 @@ from jackdaw.cli._midi_file import Span, beats_of, midi_file
 
 __all__ = ["Markers"]
 
-_STATES = ("start", "prompts", "transport")  # what still holds at the recording's first sample
+_STATES = ("start", "prompts", "transport", "tempo")  # what still holds at the recording's first sample
+_TURNED = ("prompts", "tempo")  # what may change many times a second, until it settles
 _SETTLED_S = 1.0
 _SAME_S = 0.002
 
@@ -66,7 +67,7 @@ class Markers:
     def _file(self, place: "_Place", end: float) -> bytes:
         events = sorted(self._events.values(), key=lambda event: event["ns"])
         placed = [(place.seconds(event["ns"]), event) for event in events]
-        transport = [(at, event) for at, event in placed if event["kind"] == "transport"]
+        transport = [(at, event) for at, event in placed if "rolling" in event]
         spans = [
             Span(at, event["bpm"], event["beat"], event["beats_per_bar"]) if event["rolling"] else Span(at)
             for at, event in transport
@@ -79,13 +80,14 @@ class Markers:
         first = next((event for _, event in placed if event["kind"] == "start"), None)
         for number, (at, event) in enumerate(placed):
             kind, text = event["kind"], event["text"]
-            later = [when for when, other in placed[number + 1 :] if other["kind"] == kind and other["text"]]
             if not text or at > end:
                 continue
-            if at < 0 and (kind not in _STATES or (later and later[0] <= 0) or event.get("rolling") is False):
+            after = [(when, other) for when, other in placed[number + 1 :] if other["text"]]
+            replaced = any(when <= 0 and _group(other) == _group(event) for when, other in after)
+            if at < 0 and (kind not in _STATES or replaced or event.get("rolling") is False):
                 continue
-            if kind == "prompts" and later and later[0] - at < _SETTLED_S:
-                continue  # a weight that is being turned
+            if kind in _TURNED and any(when - at < _SETTLED_S and other["kind"] == kind for when, other in after):
+                continue
             if event is first and self._preset is not None:
                 text += f", preset {self._preset}"
             if chosen and max(at, 0.0) - chosen[-1][0] < _SAME_S:
@@ -93,6 +95,10 @@ class Markers:
             else:
                 chosen.append((max(at, 0.0), text))
         return chosen
+
+
+def _group(event: dict[str, Any]) -> str:
+    return "transport" if "rolling" in event else str(event["kind"])
 
 
 class _Place:

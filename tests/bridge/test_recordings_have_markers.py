@@ -136,6 +136,30 @@ def test_a_weight_that_is_turned_is_one_marker(tmp_path):
     assert words([*turned, (5, "prompts", "b")], tmp_path=tmp_path) == [(2.9, "a 0.9"), (5.0, "b")]
 
 
+def test_tempo_taps_are_one_marker_and_the_grid_follows_them(tmp_path):
+    markers, log = Markers(), tmp_path / "bridge.log"
+    rolling = {"rolling": True, "beats_per_bar": 4}
+    events = [
+        {"ns": 10**9, "kind": "transport", "text": "transport starts, 100 bpm", "bpm": 100.0, "beat": 0.0, **rolling}
+    ]
+    for number in range(1, 5):
+        tapped = {"bpm": 100.0 + number, "beat": float(number % 4), "text": f"{100 + number} bpm, 4 beats a bar"}
+        events.append({"ns": 10**9 + number * 600_000_000, "kind": "tempo", **tapped, **rolling})
+    markers.look({"events": events})
+    log.write_text(
+        f'{{"event": "recording", "file": "{tmp_path / "0.flac"}", "rate": 48000, "frame": 0, "ns": 0}}\n'
+        f'{{"event": "recorded", "played": "{tmp_path / "0.flac"}", "frames": 480000}}\n'
+    )
+    file = MidiFile.read(markers.write(log)[0])
+    assert file.markers == [
+        (pytest.approx(1.0, abs=0.002), "transport starts, 100 bpm"),
+        (pytest.approx(3.4, abs=0.002), "104 bpm, 4 beats a bar"),
+    ]
+    times = np.array([at for at, _ in file.beats])
+    for beat in (1.0, 1.6, 2.2, 2.8, 3.4, 3.4 + 60 / 104, 3.4 + 10 * 60 / 104):
+        assert np.abs(times - beat).min() < 0.002
+
+
 def test_a_file_that_is_there_stays(tmp_path):
     (tmp_path / "0.mid").write_bytes(b"precious")
     markers, log = Markers(), tmp_path / "bridge.log"
