@@ -82,7 +82,7 @@ class Bridge:
         self._attachment = Attachment(session, self._renderer)
         self._connections = Connections(automatic=connect, hear_from=hear_from, click=click)
         self._timebase = timebase
-        self._recorder = None if record is None else Recorder(record, self._renderer)
+        self._recorder = None if record is None else Recorder(record, self._renderer, log.info)
         self._client: JackClient | None = None
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._stopping = False

@@ -12,6 +12,7 @@ in -1 to 1 - 2**-23, is kept exactly; louder samples are clipped and counted.
 import os
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from jackdaw.bridge._take_clock import TakeClock
 from jackdaw.dsp import Client, ffi, lib
 
 __all__ = ["Recorder", "RecorderError", "Recording", "free_name"]
@@ -77,6 +79,7 @@ class _Take:
 
     def __init__(self, path: Path, rate: int) -> None:
         self.path = free_name(path)
+        self.clock = TakeClock(rate)
         self.frames = self.lost = self.clipped = 0
         self._sounds = [False] * len(_TRACKS)
         self._files = []
@@ -132,6 +135,8 @@ class Recorder:
         it, to ``NAME.heard.flac``, the metronome's click to ``NAME.click.flac``.
     client
         What the audio thread renders with; its blocks have not started.
+    say
+        Logs an event with fields: which frame of which file was played at which time.
 
     Raises
     ------
@@ -139,8 +144,9 @@ class Recorder:
         If there is none for the ring.
     """
 
-    def __init__(self, path: Path, client: Client) -> None:
+    def __init__(self, path: Path, client: Client, say: Callable[..., None] = lambda *_, **__: None) -> None:
         self._path = path
+        self._say = say
         self._tap = lib.jd_tap_new(_CAPACITY)
         if self._tap == ffi.NULL:
             raise MemoryError("no memory for the recording's ring")
@@ -211,6 +217,7 @@ class Recorder:
                     time.sleep(_NAP_S)
             while self._drain(take):
                 pass
+            self._tell(take, take.clock.news())
         except (OSError, RuntimeError) as error:
             self._error = error
 
@@ -218,7 +225,14 @@ class Recorder:
         """Take one chunk out of the ring; return whether there was anything."""
         gap = ffi.new("uint64_t*")
         samples = ffi.from_buffer("float[]", self._buffer, require_writable=True)
+        begun = time.monotonic_ns()
         count = int(lib.jd_tap_read(self._tap, samples, _CHUNK, gap))
         if count or gap[0]:
             take.write(self._buffer[:count], int(gap[0]))
+            if 0 < count < _CHUNK and take.frames:
+                self._tell(take, take.clock.read(begun, take.frames))
         return bool(count or gap[0])
+
+    def _tell(self, take: _Take, news: tuple[int, int] | None) -> None:
+        if news is not None:
+            self._say("recording", file=take.path, rate=self._rate, frame=news[0], ns=news[1])

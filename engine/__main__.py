@@ -57,9 +57,9 @@ def _values(settings: Sequence[str]) -> dict[str, float]:
 
 def _play(arguments: argparse.Namespace, log: Log, stop: threading.Event) -> None:
     from jackdaw.engine import presets
+    from jackdaw.engine.options import Options
     from jackdaw.engine.prompts import parse_prompt
     from jackdaw.engine.serve import First, serve
-    from jackdaw.engine.session import Options
     from jackdaw.engine.weights.registry import find_model
 
     if not 20.0 <= arguments.target_ms <= 2000.0:

@@ -42,10 +42,13 @@ class Setting:
         Every parameter, in users' units.
     styles
         The prompts' embeddings; style i has the weight ``weight_<i+1>``.
+    names
+        The prompts' names.
     """
 
     values: Mapping[str, float]
     styles: tuple[Style, ...] = ()
+    names: tuple[str, ...] = ()
 
 
 class Knobs:
@@ -79,12 +82,15 @@ class Knobs:
         """
         return {name: check_value(name, value) for name, value in values.items()}
 
-    def turn(self, values: Mapping[str, float], styles: Sequence[Style] | None = None) -> dict[str, float]:
-        """Change values, all or none, and styles if they are given; return all values."""
+    def turn(
+        self, values: Mapping[str, float], styles: Sequence[Style] | None = None, names: Sequence[str] = ()
+    ) -> dict[str, float]:
+        """Change values, all or none, and styles with their names if they are given; return all values."""
         checked = self.check(values)
         with self._lock:
             now = self._now
-            self._now = Setting({**now.values, **checked}, now.styles if styles is None else tuple(styles))
+            prompts = (now.styles, now.names) if styles is None else (tuple(styles), tuple(names))
+            self._now = Setting({**now.values, **checked}, *prompts)
             return dict(self._now.values)
 
     @property

@@ -21,10 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jackdaw.dsp import equal_power_ramp, lib
+from jackdaw.engine._drift import Drift
 from jackdaw.engine._ear import Ear
 from jackdaw.engine._entrance import Entrance
 from jackdaw.engine._errors import HostError
-from jackdaw.engine._knobs import Knobs, Steering
+from jackdaw.engine._events import Events, prompts_in_words
+from jackdaw.engine._knobs import Knobs, Setting, Steering
 from jackdaw.engine._live_style import LiveStyle
 from jackdaw.engine._mapped import MappedKnobs
 from jackdaw.engine._midi import SYSTEM_RESET
@@ -99,6 +101,8 @@ class Shared:
         self.time = MusicalTime(writer)
         self.times = StepTimes()
         self.report = Report(writer, self.times)
+        self.drift = Drift(say)
+        self.events = Events(writer)
         self.recording: Recording | None = None
 
 
@@ -141,6 +145,9 @@ class Player:
         self._waited = 0.0
         self._adapted = 0.0
         self._tail: Audio | None = None
+        self._heard_at: Clock | None = None
+        self._setting: Setting | None = None
+        self._prompts = ""
         self._expected: Clock | None = None
         self._jumps = False
         self._leaving = threading.Event()
@@ -209,12 +216,14 @@ class Player:
                 self._shared.say("reader left")
                 self._reader, self.stream = None, None
                 self._shared.notes.clear()
+                self._shared.drift.clear()
             self._free_since = now
             return _IDLE_S
         if self.stream is None or reader != self._reader:
             self._begin_epoch(reader)
             self._shared.say("reader attached", rate=reader[1], period=reader[2])
         assert self.stream is not None
+        self._shared.events.look(self._shared.time.instant(), self.stream.rate)
         wait = self.stream.due()
         if wait <= 0:
             return 0.0
@@ -224,6 +233,7 @@ class Player:
 
     def _begin_epoch(self, reader: tuple[int, int, int], *, goes_on: bool = False) -> Stream:
         """Begin a new epoch, and return it; if the music goes on, notes are held and what was heard is remembered."""
+        position = None if self.stream is None else self.stream.position
         self._reset_ring()
         stream = Stream(
             self._writer,
@@ -243,6 +253,8 @@ class Player:
             self._entrance.begin_epoch()
             self._live_style.begin_epoch()
             self._expected, self._jumps = None, False
+        self._shared.drift.clear()
+        self._shared.events.begin_epoch(stream.start if position is None else position, stream.start)
         self._reader, self.stream = reader, stream
         self._publish_pace(stream)
         self._writer.publish(ring_rate=stream.rate)
@@ -301,6 +313,8 @@ class Player:
         if self._at_bar is not None and _is_bar_line(clock, spec.step_seconds):
             do, self._at_bar = self._at_bar, None
             do()
+        self._note(stream)
+        self._heard_at = _earlier(clock, spec.look_ahead / spec.sample_rate)
         late = round(stream.pace.loop * spec.sample_rate / stream.rate)
         heard = self._ear.hear(live, values, clock, late)
         self._entrance.look(live, values, clock, early=stream.is_first_fill)
@@ -314,6 +328,17 @@ class Player:
         if played.drums and "drums" in spec.controls:
             controls = controls.with_(drums=True)
         return self.state, controls, heard
+
+    def _note(self, stream: Stream) -> None:
+        """Note what the next step is the first to obey, and where that is heard."""
+        events, setting, spec = self._shared.events, self._shared.knobs.now, self.model.spec
+        if setting is not self._setting:
+            self._setting = setting
+            prompts = prompts_in_words(setting.names, setting.values)
+            if prompts != self._prompts:
+                self._prompts = prompts
+                events.soon("prompts", prompts)
+        events.step(stream.position + round(spec.look_ahead * stream.rate / spec.sample_rate))
 
     def _queue_midi(self) -> None:
         events = self._writer.read_midi()
@@ -352,10 +377,10 @@ class Player:
 
     def end(self, state: Any, audio: Audio, seconds: float) -> None:
         """Play what the step made, which took so many seconds."""
-        stream = self.stream
+        stream, shared = self.stream, self._shared
         assert stream is not None
         self.state = state
-        self._shared.times.add(seconds)
+        shared.times.add(seconds)
         self._spans.add(self._waited + seconds)
         self._cost += _COST_WEIGHT * (seconds - self._cost) if self._cost else seconds
         if self._tail is not None:
@@ -364,12 +389,13 @@ class Player:
         audio = self._steering.with_volume(self._entrance.shaped(audio))
         if self._fade:
             audio = audio * self._fade.popleft()
-        if self._shared.recording is not None:
-            self._shared.recording.offer(audio)
+        if shared.recording is not None:
+            shared.recording.offer(audio)
         if self._jumps and self._reader is not None:
             self._jumps = False
             stream = self._begin_epoch(self._reader, goes_on=True)
         stream.play(audio)
+        shared.drift.add(audio, self._heard_at, self.model.spec.sample_rate)
         if self._is_fresh and not stream.is_first_fill:
             self._is_fresh = False
         self._free_since = time.monotonic()
@@ -381,7 +407,7 @@ class Player:
         self._writer.publish(stopping=True)
         self._shared.say("failed", error=repr(error))
 
-    def start_over(self, state: Any, *, epoch: bool) -> int:
+    def start_over(self, state: Any, why: str, *, epoch: bool) -> int:
         """Go on from another state (a letter): crossfading, or in a new epoch; return the epoch's number."""
         if self.error is not None:
             raise HostError(f"the session has failed: {self.error}", "failed")
@@ -401,6 +427,7 @@ class Player:
             except Exception as error:
                 raise HostError(f"{self.model.spec.name} breaks down: {error!r}", "failed") from error
         self.state = state
+        self._shared.events.soon("reset", why)
         return self._writer.epoch
 
     def listen(self, source: Audio | None) -> None:
@@ -465,3 +492,8 @@ def _is_near(clock: Clock, expected: Clock | None) -> bool:
     bar = clock.beats_per_bar
     away = (clock.beat - expected.beat + bar / 2) % bar - bar / 2
     return abs(away) * 60.0 / clock.bpm <= _JUMP_S
+
+
+def _earlier(clock: Clock | None, seconds: float) -> Clock | None:
+    """Return the time so much before a time."""
+    return clock and replace(clock, beat=(clock.beat - seconds * clock.bpm / 60.0) % clock.beats_per_bar)

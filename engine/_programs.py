@@ -22,12 +22,12 @@ class Programs:
     Parameters
     ----------
     load
-        Loads a preset into the session, wholly or not at all.
+        Loads a preset, with its name, into the session, wholly or not at all.
     say
         Logs an event with fields.
     """
 
-    def __init__(self, load: Callable[[presets.Preset], None], say: Callable[..., None]) -> None:
+    def __init__(self, load: Callable[[presets.Preset, str], None], say: Callable[..., None]) -> None:
         self._load = load
         self._say = say
         self._lock = threading.Lock()
@@ -64,7 +64,7 @@ class Programs:
             path = presets.of_program(number)
             if path is not None:
                 name = path.stem
-                self._load(presets.read(path))
+                self._load(presets.read(path), name)
         except (ValueError, OSError, HostError) as trouble:
             error = str(trouble)
         self._told = {"number": number, "preset": name, "error": error}

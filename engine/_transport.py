@@ -144,6 +144,22 @@ class MusicalTime:
         # last of all, so that equal times are equal numbers
         return Clock(bpm=bpm, beat=round(beat % beats, 4) % beats, beats_per_bar=beats)
 
+    def instant(self) -> tuple[int, Clock] | None:
+        """Return a time in monotonic ns, and where the bar was then; None if the transport stands or has no tempo."""
+        anchor, transport = self._studio()
+        told = self._told
+        if transport.bpm and anchor is not None:
+            if not transport.rolling or not _SLOWEST <= transport.bpm <= _FASTEST:
+                return None
+            beats = max(2, min(12, round(transport.beats_per_bar)))
+            beat = (transport.beat - 1 + transport.tick) % beats
+            return anchor.ns, Clock(bpm=transport.bpm, beat=beat, beats_per_bar=beats)
+        if transport.bpm or told is None or not told.rolling:
+            return None
+        now = time.monotonic_ns()
+        beat = told.beat + (now - told.ns) / 1e9 * told.bpm / 60.0
+        return now, Clock(bpm=told.bpm, beat=beat % told.beats_per_bar, beats_per_bar=told.beats_per_bar)
+
     def status(self, rate: int) -> dict[str, Any]:
         """Return where the bar is now: ``rolling``, ``bpm`` (0 = no tempo), ``bar`` (from 1, 0 = unknown), ``beat``."""
         anchor, transport = self._studio()

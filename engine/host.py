@@ -24,7 +24,8 @@ from jackdaw.engine._player import Player
 from jackdaw.engine.device import Device
 from jackdaw.engine.midi_map import MidiMap
 from jackdaw.engine.models.contract import Model
-from jackdaw.engine.session import Options, Session
+from jackdaw.engine.options import Options
+from jackdaw.engine.session import Session
 from jackdaw.engine.weights.registry import load_model, look_up
 from jackdaw.log import Log
 

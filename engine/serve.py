@@ -13,10 +13,10 @@ from pathlib import Path
 
 from jackdaw.engine.host import Host
 from jackdaw.engine.midi_map import MidiMap, map_path
+from jackdaw.engine.options import Options
 from jackdaw.engine.protocol.osc import OscServer
 from jackdaw.engine.protocol.osc_query import OscQuery
 from jackdaw.engine.protocol.server import ControlServer
-from jackdaw.engine.session import Options
 from jackdaw.log import Log
 
 __all__ = ["First", "serve"]

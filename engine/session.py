@@ -9,7 +9,7 @@ thread.
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from jackdaw.engine._programs import Programs
 from jackdaw.engine._recording import Recording
 from jackdaw.engine.midi_map import MidiMap
 from jackdaw.engine.models.contract import Audio, Model, StreamSpec
-from jackdaw.engine.parameters import MAX_PROMPTS
+from jackdaw.engine.options import Options
 from jackdaw.engine.presets import Preset
 from jackdaw.engine.prompts import Embedder, Prompt, scaled, style_of
 from jackdaw.engine.state import load_state, save_state
@@ -30,62 +30,9 @@ from jackdaw.log import Log
 if TYPE_CHECKING:
     from jackdaw.dsp import SegmentWriter
 
-__all__ = ["Options", "Session"]
+__all__ = ["Session"]
 
 _SHORTEST_SOURCE_S, _LONGEST_SOURCE_S = 0.1, 600.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """How a session plays.
-
-    Parameters
-    ----------
-    seed
-        Of the model; equal seed, equal music.
-    floor_s, ceiling_s
-        Least and most music kept ready, seconds: 0.02 to 2, and from there up to 10.
-    hear
-        ``aligned`` (input to answer takes the same time always) or ``newest`` (as little as can be); None = as suits
-        the model.
-    parameters
-        Values of knobs, by name; the others start at their defaults.
-    prompts
-        To start with, at most 6.
-    listen
-        An audio file that is heard round and round in the place of the input.
-    state
-        Saved by :func:`~jackdaw.engine.state.save_state`, to go on from; None: a fresh one of the seed.
-    state_hash
-        Hash of the weights that the state was made with; None: not known.
-
-    Raises
-    ------
-    ValueError
-        If a value is out of range.
-    """
-
-    seed: int = 0
-    floor_s: float = 0.2
-    ceiling_s: float = 2.0
-    hear: str | None = None
-    parameters: Mapping[str, float] = field(default_factory=dict)
-    prompts: Sequence[Prompt] = ()
-    listen: str | Path | None = None
-    state: bytes | None = None
-    state_hash: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.seed < 0:
-            raise ValueError(f"seed is {self.seed}; give a whole number from 0")
-        if not 0.02 <= self.floor_s <= 2.0 or not self.floor_s <= self.ceiling_s <= 10.0:
-            raise ValueError(
-                f"{self.floor_s:g} to {self.ceiling_s:g} s of music kept ready: give 0.02 to 2, and up to 10"
-            )
-        if self.hear not in (None, "aligned", "newest"):
-            raise ValueError(f"hear is {self.hear!r}; give 'aligned' or 'newest'")
-        if len(self.prompts) > MAX_PROMPTS:
-            raise ValueError(f"{len(self.prompts)} prompts; give at most {MAX_PROMPTS}")
 
 
 class Session:
@@ -228,6 +175,8 @@ class Session:
                 "controller": shared.mapped.status(),
                 "program": self._programs.status(),
                 "transport": shared.time.status(told["rate"]),
+                "drift": shared.drift.status(),
+                "events": shared.events.status(),
                 "recording": None if recording is None else recording.status(),
                 "hear": self._hear,
                 "listens_to": None if self._source is None else str(self._source),
@@ -275,8 +224,8 @@ class Session:
             self._use(self._embedder.embed(scaled(prompts)))
         return self.prompts
 
-    def load(self, preset: Preset) -> None:
-        """Play as a preset says, all of it or nothing; the music goes on, crossfading if a state comes with it.
+    def load(self, preset: Preset, name: str) -> None:
+        """Play as a preset says, all of it or nothing; the music goes on, crossfading if a state comes too.
 
         Raises
         ------
@@ -302,7 +251,8 @@ class Session:
                 if preset.model_hash != self.model_hash:
                     raise ValueError("the preset's state is of other weights: remove `state = true` from it")
                 state = load_state(preset.state, like=player.model.init(0))
-                player.ask(lambda: player.start_over(state, epoch=False))
+                player.ask(lambda: player.start_over(state, f"state of preset {name}", epoch=False))
+            self._shared.events.soon("mark", f"preset {name}")
             self._use(prompts, values)
 
     def reset(self, seed: int | None = None, *, epoch: bool = False, at_bar: bool = False) -> int:
@@ -335,10 +285,10 @@ class Session:
             raise ValueError("a new epoch begins at once: leave out the bar")
         state = player.model.init(number)
         if at_bar:
-            player.at_bar(lambda: player.start_over(state, epoch=False))
+            player.at_bar(lambda: player.start_over(state, f"reset, seed {number}", epoch=False))
             result = self._writer.epoch
         else:
-            result = player.ask(lambda: player.start_over(state, epoch=epoch))
+            result = player.ask(lambda: player.start_over(state, f"reset, seed {number}", epoch=epoch))
         self.say("reset", seed=number, epoch=result if epoch else None)
         self._changed()
         return result
@@ -383,6 +333,10 @@ class Session:
         self._changed()
         return bpm
 
+    def mark(self, text: str, *, ahead: bool = False) -> None:
+        """Note a word for the markers of a recording: of what is heard now, or `ahead`, of what is made next."""
+        (self._shared.events.soon if ahead else self._shared.events.now)("mark", text)
+
     def save_state(self) -> bytes:
         """Return the model's state between two steps; not prompts or parameters. A step is not waited for.
 
@@ -405,7 +359,7 @@ class Session:
         """
         player = self._ready()
         state = load_state(blob, like=player.model.init(0))
-        player.ask(lambda: player.start_over(state, epoch=False))
+        player.ask(lambda: player.start_over(state, "state restored", epoch=False))
         self.say("state restored")
         self._changed()
 
@@ -497,6 +451,7 @@ class Session:
         if self.options.listen is not None:
             player.listen(_source(self.options.listen, model.spec))
             self._source = Path(self.options.listen)
+        self._shared.events.soon("start", f"{self.model_name}, seed {self.seed}")
         with self._closing:
             if self._is_left:
                 return None
@@ -582,7 +537,7 @@ class Session:
         style_of(prompts)  # says no if they cancel
         weights = dict(values or {}) | {f"weight_{i}": prompt.weight for i, prompt in enumerate(prompts, start=1)}
         styles = [prompt.embedding for prompt in prompts if prompt.embedding is not None]
-        self._shared.knobs.turn(weights, styles)
+        self._shared.knobs.turn(weights, styles, [prompt.name for prompt in prompts])
         self._prompts = prompts
         if changed:
             self._changed()

@@ -80,6 +80,7 @@ def _bytes(most: int) -> Callable[[object], bytes]:
 whole = _integer(-(2**63), 2**64 - 1)
 text = _words(_MAX_PATH)
 client = _words(64)
+mark = _words(200)
 revision = _integer(1, _MAX_INT)
 model = _words(64)
 model_hash = _words(128)

@@ -102,6 +102,7 @@ OPERATIONS: dict[str, Operation] = {
         changes=True,
     ),
     "tap": Operation(takes={"beats_per_bar": fields.beats_per_bar}, changes=True),
+    "mark": Operation(needs={"text": fields.mark}, takes={"ahead": fields.flag}, changes=True),
     "state_get": Operation(takes={"snapshot": fields.snapshot, "offset": fields.offset}, slow=True),
     "state_set": Operation(
         needs={

@@ -17,6 +17,7 @@ import numpy as np
 
 from jackdaw import __version__
 from jackdaw.engine.host import MAX_SESSIONS, Host, HostError
+from jackdaw.engine.options import Options
 from jackdaw.engine.parameters import PARAMETERS
 from jackdaw.engine.presets import read
 from jackdaw.engine.prompts import MAX_PROMPTS, Prompt
@@ -25,7 +26,7 @@ from jackdaw.engine.protocol.fields import MAX_NOTES, MAX_STATE
 from jackdaw.engine.protocol.messages import MAX_MESSAGE, OPERATIONS, VERSION, ControlError, Request
 from jackdaw.engine.protocol.revisions import Revisions
 from jackdaw.engine.protocol.transfers import PART, Snapshots, Uploads
-from jackdaw.engine.session import Options, Session
+from jackdaw.engine.session import Session
 from jackdaw.engine.weights.registry import MODELS
 from jackdaw.log import Log
 
@@ -219,10 +220,11 @@ class Operations:
 
     def _preset(self, request: Request, _caller: Caller) -> dict[str, Any]:
         session = self._session(request)
-        preset = read(Path(_regular(request.fields["path"]) or ""))
+        path = Path(_regular(request.fields["path"]) or "")
+        preset = read(path)
         for prompt in preset.prompts:
             _regular(prompt.audio)
-        session.load(preset)
+        session.load(preset, path.stem)
         return {"prompts": [_told(prompt) for prompt in session.prompts], "values": session.values()}
 
     def _notes(self, request: Request, _caller: Caller) -> dict[str, Any]:
@@ -239,6 +241,10 @@ class Operations:
 
     def _tap(self, request: Request, _caller: Caller) -> dict[str, Any]:
         return {"bpm": self._session(request).tap(**request.fields)}
+
+    def _mark(self, request: Request, _caller: Caller) -> dict[str, Any]:
+        self._session(request).mark(request.fields["text"], ahead=request.fields.get("ahead", False))
+        return {}
 
     def _state_get(self, request: Request, _caller: Caller) -> dict[str, Any]:
         session = self._session(request)

@@ -14,6 +14,16 @@ def _bar(level_db: float, width: int = 6) -> str:
     return "#" * filled + "-" * (width - filled)
 
 
+def _beat(status: dict[str, Any]) -> str:
+    """Say how far the music is off the clock, while one rolls."""
+    drift = status["drift"]
+    if drift["error"] is not None:
+        return "beat: see the log | "
+    if not status["transport"]["rolling"] or not status["transport"]["bpm"]:
+        return ""
+    return "beat ? | " if drift["offset_ms"] is None else f"beat {drift['offset_ms']:+.0f} ms | "
+
+
 def text(status: dict[str, Any] | None, restarts: int = 0) -> str:
     """Return the line that tells a status; None means that the engine does not answer."""
     if status is None:
@@ -26,7 +36,7 @@ def text(status: dict[str, Any] | None, restarts: int = 0) -> str:
         f"ring {status['fill_ms']:.0f}/{status['target_ms']:.0f} ms | "
         f"latency {status['loop_latency_ms']:.0f} ms | xruns {status['xruns']} ours {status['xruns_ours']} | "
         f"underruns {status['underruns']} | out {_bar(max(levels['out']))} in {_bar(max(levels['in']))} | "
-        f"{status['played_s']:.0f} s" + (f" | restarts {restarts}" if restarts else "")
+        f"{_beat(status)}{status['played_s']:.0f} s" + (f" | restarts {restarts}" if restarts else "")
     )
 
 

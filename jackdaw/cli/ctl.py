@@ -67,6 +67,8 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     transport = add("transport", _transport, "roll at a tempo from the first beat of a bar, or stop")
     transport.add_argument("bpm", type=float, nargs="?", metavar="BPM", help="30 to 300; without it: stop")
     transport.add_argument("--beats-per-bar", type=int, default=4, metavar="N", help="2 to 12 (default: 4)")
+    mark = add("mark", lambda client, given: client.tell("mark", text=given.text), "mark what is heard now")
+    mark.add_argument("text", metavar="TEXT", help="what a recording of the jam calls it")
     record = add("record", _record, "record into a FLAC file on the engine's machine; without FILE: end recording")
     record.add_argument("file", nargs="?", metavar="FILE.flac")
     listen = add("listen", _listen, "hear a file round and round in the place of the input; without FILE: the input")

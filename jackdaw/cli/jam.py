@@ -14,9 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from jackdaw.bridge.server import PrivateServer, ServerError, find_server
-from jackdaw.cli._children import Child
+from jackdaw.cli._children import Child, log_path
 from jackdaw.cli._errors import UserError
 from jackdaw.cli._keeper import Keeper
+from jackdaw.cli._markers import Markers
 from jackdaw.cli._options import add_model_options, knobs, model_name, osc_port, prompts
 from jackdaw.cli._status import StatusLine, summary
 from jackdaw.engine import presets
@@ -37,7 +38,7 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     parser = commands.add_parser("jam", help="play live through JACK", description=__doc__.splitlines()[0])
     add_model_options(parser)
     parser.add_argument("--seconds", type=float, help="stop after so many seconds of music (default: play on)")
-    parser.add_argument("--record", metavar="FILE.flac", help="record what is played")
+    parser.add_argument("--record", metavar="FILE.flac", help="record what is played, with markers in FILE.mid")
     parser.add_argument("--session", default="jam", help="name of the session (default: jam)")
     parser.add_argument("--target-ms", type=float, default=200.0, help="music kept ready, 20..2000 ms (default: 200)")
     parser.add_argument("--osc", type=osc_port, metavar="PORT", help="speak OSC on this port of 127.0.0.1")
@@ -79,8 +80,9 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UserError(f"--record {arguments.record}: recordings are FLAC; give a name that ends in .flac", code=2)
     if arguments.hear_file and not Path(arguments.hear_file).is_file():
         raise UserError(f"--hear-file {arguments.hear_file}: there is no such file", code=2)
-    if arguments.record and Path(arguments.record).exists():
-        raise UserError(f"--record {arguments.record}: there is such a file; move it, or give another name", code=2)
+    for path in [] if not arguments.record else [Path(arguments.record), Path(arguments.record).with_suffix(".mid")]:
+        if path.exists():
+            raise UserError(f"--record {arguments.record}: there is {path}; move it, or give another name", code=2)
 
 
 @contextlib.contextmanager
@@ -171,6 +173,7 @@ def _run(arguments: argparse.Namespace, keeper: Keeper | None) -> int:
             bridge = Child("bridge", arguments.session, _bridge_command(arguments, server))
             previous = {s: signal.signal(s, stop) for s in (signal.SIGINT, signal.SIGTERM)}
             last: dict[str, object] = {}
+            markers = Markers(arguments.preset and Path(arguments.preset).stem)
             try:
                 with StatusLine() as line:
                     engine.start()
@@ -181,6 +184,7 @@ def _run(arguments: argparse.Namespace, keeper: Keeper | None) -> int:
                         bridge.keep_alive()
                         status = _ask(arguments.session)
                         last = status or last
+                        markers.look(status)
                         line.show(status, restarts=engine.restarts + bridge.restarts)
                         if keeper is not None:
                             keeper.look(status)
@@ -188,14 +192,25 @@ def _run(arguments: argparse.Namespace, keeper: Keeper | None) -> int:
                             break
             finally:
                 forced = lambda: stops > 1  # noqa: E731
+                markers.look(_ask(arguments.session))
                 bridge.stop(forced)
                 engine.stop(forced)
+                if arguments.record:
+                    _write(markers, arguments.session)
                 for number, handler in previous.items():
                     signal.signal(number, handler)
             print(summary(last, started, record=arguments.record))
     except ServerError as error:
         raise UserError(str(error)) from error
     return 0
+
+
+def _write(markers: Markers, session: str) -> None:
+    """Write the markers of what was recorded; if that fails, the jam still ends as it does."""
+    try:
+        markers.write(log_path(session, "bridge"))
+    except OSError as error:
+        print(f"the recording has no markers: {error}", flush=True)
 
 
 def _ask(session: str) -> dict[str, object] | None:

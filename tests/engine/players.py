@@ -10,7 +10,8 @@ import numpy as np
 from jackdaw.dsp import SegmentReader
 from jackdaw.engine.host import Host
 from jackdaw.engine.models.contract import Audio, Model
-from jackdaw.engine.session import Options, Session
+from jackdaw.engine.options import Options
+from jackdaw.engine.session import Session
 
 
 def unique_name() -> str:

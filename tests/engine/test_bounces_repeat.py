@@ -10,8 +10,9 @@ from players import Reader, band_limited_noise, playing, wait_for
 from jackdaw.dsp import ffi, lib
 from jackdaw.engine.models.beep import Beep
 from jackdaw.engine.models.contract import Audio, Controls, Model
+from jackdaw.engine.options import Options
 from jackdaw.engine.prompts import Prompt
-from jackdaw.engine.session import Options, Session
+from jackdaw.engine.session import Session
 
 
 class Unsteady(Beep):

@@ -16,9 +16,9 @@ from jackdaw.engine._knobs import Knobs, Steering
 from jackdaw.engine._live_style import LiveStyle
 from jackdaw.engine.models.beep import Beep
 from jackdaw.engine.models.contract import Audio, Clock, StreamSpec, Style
+from jackdaw.engine.options import Options
 from jackdaw.engine.parameters import defaults
 from jackdaw.engine.prompts import blend
-from jackdaw.engine.session import Options
 
 RATE, STEP, FADE, RAMP = 48000, 1920, 480, 240
 LATE = 3 * STEP

@@ -8,7 +8,7 @@ from players import Reader, band_limited_noise, delay_of, playing, wait_for
 
 from jackdaw.engine.models.beep import Beep
 from jackdaw.engine.models.contract import Audio, Controls
-from jackdaw.engine.session import Options
+from jackdaw.engine.options import Options
 
 
 def error_db(heard: Audio, played: Audio, delay: int, start: int, count: int) -> float:

@@ -9,7 +9,7 @@ from players import Reader, playing, wait_for
 from jackdaw.dsp import ffi, lib
 from jackdaw.engine.models.beep import Beep
 from jackdaw.engine.models.contract import Audio, Clock, Controls, StreamSpec
-from jackdaw.engine.session import Options
+from jackdaw.engine.options import Options
 
 
 class Listening(Beep):

@@ -14,10 +14,10 @@ from jackdaw.cli import main
 from jackdaw.engine import presets
 from jackdaw.engine.models.beep import Beep
 from jackdaw.engine.models.tiny import Tiny
+from jackdaw.engine.options import Options
 from jackdaw.engine.parameters import defaults
 from jackdaw.engine.prompts import Prompt
 from jackdaw.engine.protocol.client import ControlClient
-from jackdaw.engine.session import Options
 
 
 @pytest.fixture(autouse=True)

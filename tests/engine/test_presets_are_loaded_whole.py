@@ -34,7 +34,7 @@ def known(session: Session) -> tuple[object, ...]:
 
 def test_all_of_it_is_loaded() -> None:
     with playing(Beep()) as (session, _):
-        session.load(fitting(session))
+        session.load(fitting(session), "fitting")
         values = session.values()
         assert (values["temperature"], values["volume"], values["weight_1"]) == (0.5, -6.0, 0.25)
         assert [prompt.name for prompt in session.prompts] == ["quiet", "loud"]
@@ -56,7 +56,7 @@ def test_what_cannot_be_loaded_changes_nothing(change: dict[str, object], said: 
         session.set_prompts([Prompt(text="as it was", weight=1.0)])
         before, state = known(session), session.save_state()
         with pytest.raises((ValueError, OSError), match=said):
-            session.load(replace(fitting(session), **change))  # type: ignore[arg-type]
+            session.load(replace(fitting(session), **change), "changed")  # type: ignore[arg-type]
         assert known(session) == before
         assert session.save_state() == state
 

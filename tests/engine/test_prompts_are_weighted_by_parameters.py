@@ -8,9 +8,9 @@ from players import Reader, playing, wait_for
 
 from jackdaw.engine.models.beep import Beep
 from jackdaw.engine.models.contract import Audio, Controls, Style
+from jackdaw.engine.options import Options
 from jackdaw.engine.parameters import MAX_PROMPTS, PARAMETERS
 from jackdaw.engine.prompts import Prompt, blend
-from jackdaw.engine.session import Options
 
 
 class Watching(Beep):

@@ -8,7 +8,7 @@ from players import Reader, band_limited_noise, hosting, opened, playing, wait_f
 
 from jackdaw.engine.models.beep import Beep
 from jackdaw.engine.models.contract import Audio, Controls
-from jackdaw.engine.session import Options
+from jackdaw.engine.options import Options
 
 RAMP = 1 << 24
 

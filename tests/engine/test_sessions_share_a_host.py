@@ -15,9 +15,10 @@ from jackdaw.engine import _models
 from jackdaw.engine.host import MAX_SESSIONS, Host, HostError
 from jackdaw.engine.models.beep import Beep
 from jackdaw.engine.models.contract import Audio, Controls, Item
+from jackdaw.engine.options import Options
 from jackdaw.engine.prompts import Prompt
 from jackdaw.engine.render import render
-from jackdaw.engine.session import Options, Session
+from jackdaw.engine.session import Session
 
 FATAL = 3.25
 """Temperature at which the models here break down."""

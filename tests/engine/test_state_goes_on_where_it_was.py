@@ -8,7 +8,7 @@ from players import Reader, hosting, opened, playing, wait_for
 
 from jackdaw.engine.models.beep import Beep
 from jackdaw.engine.models.contract import Audio, Controls, Model
-from jackdaw.engine.session import Options
+from jackdaw.engine.options import Options
 from jackdaw.engine.state import save_state
 
 

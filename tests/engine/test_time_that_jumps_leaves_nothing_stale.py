@@ -10,7 +10,7 @@ from test_notes_and_time_reach_the_model import transport
 
 from jackdaw.engine.models.beep import Beep
 from jackdaw.engine.models.contract import Audio, Controls, StreamSpec
-from jackdaw.engine.session import Options
+from jackdaw.engine.options import Options
 
 RATE = 48000
 SETTLED_S = 0.15
