@@ -122,7 +122,7 @@ class _Take:
             kept.append(path if sounds else None)
             if not sounds:
                 os.unlink(path)
-        return Recording(*kept, self.frames, self.lost, self.clipped)
+        return Recording(kept[0], kept[1], kept[2], self.frames, self.lost, self.clipped)
 
 
 class Recorder:

@@ -169,6 +169,10 @@ def test_the_command_keeps_and_loads(capsys: pytest.CaptureFixture[str]) -> None
         after = client.tell("attach")
         assert after["values"] == before["values"]
         assert after["prompts"] == before["prompts"]
+        with Reader("kept", freewheel=False) as reader:  # a recording would be marked
+            reader.wait_until_engine_is_ready()
+            reader.render(0.5, paced=True)
+        assert "preset blue" in [event["text"] for event in client.status()["events"]]
         opened(client, "other", model="beep-echo")
         assert main(["preset", "load", "blue", "--engine", again, "--session", "other"]) == 1
         assert "is for beep" in capsys.readouterr().err
