@@ -1,7 +1,7 @@
 # make jam     play: SECONDS=30 RECORD=out.flac PROMPT="bossa nova" MODEL=tiny ARGS="..."
 # make test    everything that CI runs on the code; make lint, make bench, make wheel
 # make plugin  the plugin (VST3, LV2, standalone): make plugin-install, make test-plugin, make bench-plugin
-.PHONY: jam test lint types bench bench-bridge bench-codec bench-feel bench-mrt2 eval wheel setup dev clean lock
+.PHONY: jam test lint types bench bench-bridge bench-codec bench-feel bench-jam bench-mrt2 eval wheel setup dev clean lock
 .PHONY: plugin plugin-install test-plugin bench-plugin
 .DEFAULT_GOAL := help
 
@@ -47,6 +47,11 @@ bench-codec: dev
 bench-feel: dev
 	@scripts/setup-judges
 	@$(PYTHON) bench/feel.py $(ARGS)
+
+# two minutes by script: a held-out riff is heard; recording and picture in build/jam
+bench-jam: dev
+	@scripts/setup-judges
+	@$(PYTHON) bench/two_minutes.py --corpus "$(CORPUS)" $(ARGS)
 
 # Magenta RealTime 2 in random weights, beside the reference where scripts/setup-reference made its environment
 bench-mrt2: dev
