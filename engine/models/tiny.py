@@ -12,8 +12,8 @@ One step, in order:
 3. The codec's decoder makes band magnitudes of them, and the synthesis makes audio, rounded off above -3 dBFS.
 
 A band needs somebody to count. Where no clock is given, the stream counts for itself, at the tempo and in the metre in
-which the style is usually played. Where no chord is given, that of the input leads, if it has one; while nobody plays,
-the stream goes round PROGRESSION, a chord a bar.
+which the style is usually played. Where no chord is given, that of the input leads, if it has one; when nobody has been
+heard or has played a note for ALONE steps, the stream goes round PROGRESSION, a chord a bar.
 
 The networks run in one compiled call a frame, so that splitting a stream never changes a bit; several streams may share
 a call (:meth:`Tiny.step_many`), which differs by rounding. State is a dict of arrays; nothing here writes into one.
@@ -48,7 +48,7 @@ from jackdaw.engine.models.contract import (
 )
 from jackdaw.engine.models.tiny_networks import Networks
 
-__all__ = ["GATE_DB", "PROGRESSION", "SIZES", "Tiny"]
+__all__ = ["ALONE", "GATE_DB", "PROGRESSION", "SIZES", "Tiny"]
 
 GATE_DB = -70.0
 """Input whose RMS over a step is at most this, in dBFS after the input gain, is not heard."""
@@ -60,6 +60,9 @@ PROGRESSION = (
     Chord(root=7, quality="7"),
 )
 """What the stream plays of its own accord: I vi ii V in C, a chord a bar."""
+
+ALONE = 50
+"""Steps without a note or a sound of others after which the stream plays by itself: 2 s."""
 
 SIZES = (1, 2, 3, 4, 8, 16)
 """Numbers of streams for which the networks are compiled, each when it is first needed."""
@@ -155,6 +158,7 @@ class Tiny:
             "beat": np.float64(0.0),
             "held": np.zeros(128, bool),
             "harmony": harmony.init(),
+            "alone": np.int32(ALONE),
         }
 
     def usual(self, style: Style | None) -> tuple[float, int]:
@@ -164,13 +168,13 @@ class Tiny:
         return self._tempos[int(np.argmax(self._named @ style))]
 
     def _led(
-        self, state: Mapping[str, Any], controls: Controls, hears: bool, heard: Chord | None
+        self, state: Mapping[str, Any], controls: Controls, alone: int, heard: Chord | None
     ) -> tuple[Clock, Chord | None]:
         """Return the clock and the chord of a step: what is given, else what the stream counts for itself."""
         bpm, beats = self.usual(controls.style)
         clock = controls.clock or Clock(bpm=bpm, beat=float(state["beat"]) % beats, beats_per_bar=beats)
         chord = controls.chord or heard
-        if chord is not None or hears:
+        if chord is not None or alone < ALONE:
             return clock, chord
         return clock, PROGRESSION[int(state["bar"]) % len(PROGRESSION)]
 
@@ -234,8 +238,9 @@ class Tiny:
             raise ValueError(f"heard has shape {sound.shape}: one step is {_SILENCE.shape}")
         level = controls.input_gain * float(np.sqrt(np.mean(np.square(sound, dtype=np.float64))))
         hears = level > 10.0 ** (GATE_DB / 20.0)
+        alone = 0 if hears or controls.notes else min(int(state["alone"]) + 1, ALONE)
         known = harmony.listen(state["harmony"], sound if controls.follow else _SILENCE)
-        clock, chord = self._led(state, controls, hears, harmony.standing(known))
+        clock, chord = self._led(state, controls, alone, harmony.standing(known))
         held = controls.notes
         begun = frozenset() if held is None else held - frozenset(np.flatnonzero(state["held"]).tolist())
         steered = lm.condition(controls.with_(clock=clock, chord=chord), begun)
@@ -258,6 +263,7 @@ class Tiny:
             "beat": np.float64(beat - turns * clock.beats_per_bar),
             "held": np.isin(np.arange(128), sorted(held or ())),
             "harmony": known,
+            "alone": np.int32(alone),
         }
         return steer, own
 

@@ -28,16 +28,19 @@ def tiny():
 
 @pytest.fixture(scope="module")
 def played(tiny):
-    """What is played to chords a tritone apart, after two seconds."""
+    """What is played to chords a tritone apart, after two seconds; of three seeds, as each plays other music."""
     style, out = tiny.embed("bossa nova"), {}
     for root in (0, 6):
-        state, pieces = tiny.init(1), []
-        for step in range(STEPS):
-            clock = Clock(bpm=120.0, beat=step * 0.08 % 4)
-            controls = Controls(style=style, clock=clock, chord=Chord(root=root, quality="maj"))
-            state, audio = tiny.step(state, controls, None)
-            pieces.append(audio)
-        out[root] = chroma(np.concatenate(pieces[50:]))
+        found = []
+        for seed in (1, 2, 3):
+            state, pieces = tiny.init(seed), []
+            for step in range(STEPS):
+                clock = Clock(bpm=120.0, beat=step * 0.08 % 4)
+                controls = Controls(style=style, clock=clock, chord=Chord(root=root, quality="maj"))
+                state, audio = tiny.step(state, controls, None)
+                pieces.append(audio)
+            found.append(chroma(np.concatenate(pieces[50:])))
+        out[root] = np.mean(found, axis=0)
     return out
 
 
@@ -46,4 +49,4 @@ def test_the_tones_of_the_asked_chord_are_the_loudest(played, root):
     tones = [(root + tone) % 12 for tone in CHORD_TONES["maj"]]
     strange = [(root + 6 + tone) % 12 for tone in CHORD_TONES["maj"]]
     assert played[root][tones].sum() > 2 * played[root][strange].sum()
-    assert played[root][tones].sum() > 0.45
+    assert played[root][tones].sum() > 0.4
