@@ -19,7 +19,7 @@ from jackdaw.engine.weights.random_mrt2 import random_tree
 
 GOLDENS = Path(__file__).parent / "goldens"
 SIZES = {"narrow": (4, 8, 20), "full": (32, 64, 4)}
-LEVELS, STORED, EVERY, CLOSE = 12, 64, 7, 2e-5
+LEVELS, STORED, EVERY, CLOSE = 12, 64, 7, 1e-5
 
 encode, decode = jax.jit(codec.encode), jax.jit(codec.decode)
 encode_step, decode_step = jax.jit(codec.encode_step), jax.jit(codec.decode_step)
