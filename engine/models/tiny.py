@@ -324,3 +324,5 @@ class Tiny:
                 self._compile(size, guided)
             elif not self._is_ready(size, guided):
                 self._jobs[size, guided].result()
+        state, _ = self.step(self.init(0), Controls(), None)
+        self.step(state, Controls(), _SILENCE + np.float32(0.1))  # what hears is compiled, too

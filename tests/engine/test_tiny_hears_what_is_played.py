@@ -83,3 +83,11 @@ def test_a_reset_leaves_no_hole(tiny: Tiny) -> None:
     blocks = played[: len(played) // 240 * 240].reshape(-1, 240, 2)
     loudness = blocks.std(axis=(1, 2))
     assert loudness.min() > 0.1 * np.median(loudness)
+
+
+def test_a_warm_model_compiles_nothing_when_it_first_hears(tiny: Tiny) -> None:
+    tiny.warm_up()
+    count = tiny._networks._mix._cache_size()
+    state, _ = tiny.step(tiny.init(1), Controls(), None)
+    tiny.step(state, Controls(), sound(0.3)[:1920])
+    assert 0 < tiny._networks._mix._cache_size() == count
