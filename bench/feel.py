@@ -36,7 +36,7 @@ from jackdaw.engine.protocol.client import ControlClient
 from jackdaw.engine.protocol.messages import ControlError
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "eval"))
-from study import Judge, need_judges
+from study import judged, need_judges
 
 __all__ = ["main"]
 
@@ -90,11 +90,7 @@ def _held_chord(triad: tuple[int, ...], frames: int) -> NDArray[np.float32]:
 def _judged(kind: str, path: Path, audio: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return what a judge says of a sound, which is kept at `path`."""
     soundfile.write(path, audio, _RATE)
-    judge = Judge()
-    try:
-        return np.array(judge.ask({"kind": kind, "file": str(path)}))
-    finally:
-        judge.stop()
+    return np.array(judged(kind, path))
 
 
 def _turn(score: NDArray[np.float64], at: int) -> float:

@@ -25,7 +25,7 @@ from jackdaw.engine.protocol.client import ControlClient
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "eval"))
 from material import Song, read_corpus
-from study import Judge, need_judges
+from study import judged, need_judges
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -97,14 +97,6 @@ def _jam(folder: Path, out: Path, song: Song, part: NDArray[np.float32]) -> tupl
     return take, status
 
 
-def _judged(kind: str, path: Path) -> NDArray[np.float64]:
-    judge = Judge()
-    try:
-        return np.array(judge.ask({"kind": kind, "file": str(path)}))
-    finally:
-        judge.stop()
-
-
 def _shares(chroma: NDArray[np.float64], chords: list[tuple[float, float, int, str]]) -> NDArray[np.float64]:
     """Return for each row of 100 ms how much of the chroma lies on the riff's triad; NaN where the riff rests."""
     shares = np.full(len(chroma), np.nan)
@@ -158,7 +150,7 @@ def main() -> int:
         take, status = _jam(Path(folder), arguments.out, song, part)
     sound = arguments.out / "played.wav"
     soundfile.write(sound, take.audio, _RATE)
-    beats, chroma = _judged("beats", sound), _judged("chroma", sound)
+    beats, chroma = np.array(judged("beats", sound)), np.array(judged("chroma", sound))
     beats = beats[beats > _RUN_IN_S]
     place = (beats + take.seen["lead"] / _RATE) * song.bpm / 60.0
     off = (place - np.round(place)) * 60.0 / song.bpm

@@ -41,6 +41,16 @@ class _Told:
     ns: int
 
 
+def _counts(transport: "Transport") -> bool:
+    """Return whether the studio's transport rolls at a tempo that can be played to."""
+    return transport.rolling and _SLOWEST <= transport.bpm <= _FASTEST
+
+
+def _bar_of(transport: "Transport") -> int:
+    """Return the beats of a bar of the studio's, as models know them."""
+    return max(2, min(12, round(transport.beats_per_bar)))
+
+
 class MusicalTime:
     """See the module; any thread.
 
@@ -129,9 +139,9 @@ class MusicalTime:
         """
         anchor, transport = self._studio()
         if studio and transport.bpm and anchor is not None:
-            if not transport.rolling or not _SLOWEST <= transport.bpm <= _FASTEST:
+            if not _counts(transport):
                 return None
-            beats, bpm = max(2, min(12, round(transport.beats_per_bar))), transport.bpm
+            beats, bpm = _bar_of(transport), transport.bpm
             seconds = (frame - anchor.out_frame) / rate
             if anchor.out_frame < self._writer.epoch_start:  # of before the epoch, which begins with the next block
                 seconds = (time.monotonic_ns() - anchor.ns) / 1e9 + (frame - self._writer.epoch_start) / rate
@@ -149,9 +159,9 @@ class MusicalTime:
         anchor, transport = self._studio()
         told = self._told
         if transport.bpm and anchor is not None:
-            if not transport.rolling or not _SLOWEST <= transport.bpm <= _FASTEST:
+            if not _counts(transport):
                 return None
-            beats = max(2, min(12, round(transport.beats_per_bar)))
+            beats = _bar_of(transport)
             beat = (transport.beat - 1 + transport.tick) % beats
             return anchor.ns, Clock(bpm=transport.bpm, beat=beat, beats_per_bar=beats)
         if transport.bpm or told is None or not told.rolling:

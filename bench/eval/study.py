@@ -26,7 +26,7 @@ from rich.progress import Progress
 
 from jackdaw.engine.models.contract import Model
 
-__all__ = ["JUDGES", "Finding", "Judge", "Study", "need_judges"]
+__all__ = ["JUDGES", "Finding", "Judge", "Study", "judged", "need_judges"]
 
 HERE = Path(__file__).resolve().parent
 JUDGES = HERE.parents[1] / ".venv-judges" / "bin" / "python"
@@ -119,6 +119,15 @@ class Judge:
         """End the process."""
         self._process.kill()
         self._process.wait()
+
+
+def judged(kind: str, path: Path) -> Any:
+    """Return the verdict on one file, by a judge of its own."""
+    judge = Judge()
+    try:
+        return judge.ask({"kind": kind, "file": str(path)})
+    finally:
+        judge.stop()
 
 
 class Study:
