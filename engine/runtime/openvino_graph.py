@@ -38,6 +38,8 @@ Precision = Literal["f32", "bf16", "int8", "int4"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 GROUP = 128
+_BLOCK = 1 << 18
+
 EPSILON = 1e-6
 """Of every norm of Magenta RealTime 2."""
 
@@ -88,10 +90,16 @@ def _constant(values: NDArray[Any], shape: tuple[int, ...], kind: Any) -> Any:
 
 
 def _quantised(values: Floats, largest: int) -> tuple[NDArray[np.int8], Floats]:
-    """Codes -largest..largest, and the scale of each row of the last axis."""
-    scale = np.max(np.abs(values), axis=-1, keepdims=True) / largest
-    scale = np.where(scale > 0, scale, 1).astype(np.float32)
-    return np.rint(values / scale).astype(np.int8), scale
+    """Codes -largest..largest, and the scale of each row of the last axis; some rows at a time, as caches like it."""
+    codes, scale = np.empty(values.shape, np.int8), np.empty((*values.shape[:-1], 1), np.float32)
+    some = max(1, _BLOCK // values[0].size)
+    for start in range(0, len(values), some):
+        part = slice(start, start + some)
+        block = np.abs(values[part])
+        np.divide(np.max(block, axis=-1, keepdims=True), np.float32(largest), out=scale[part])
+        scale[part][scale[part] == 0] = 1
+        codes[part] = np.rint(np.divide(values[part], scale[part], out=block), out=block)
+    return codes, scale
 
 
 def given(name: str, shape: list[int], kind: Any = np.float32) -> Any:

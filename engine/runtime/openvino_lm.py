@@ -11,6 +11,7 @@ A model belongs to one thread. Invariants: equal arguments give equal results, b
 """
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -82,10 +83,14 @@ class LanguageModel:
         self._rings = np.zeros((*sink.shape[:3], config.window + 1, sink.shape[3]), np.float32)
         self._rings[:, :, :, 0] = sink
         self._held: list[Floats | None] = [None] * config.window
-        self._passes = [
-            _Pass(temporal_graph(params, config, weights, frames), self._rings, threads) for frames in (1, AT_ONCE)
-        ]
-        self._depth = request(depth_graph(params, config, weights), threads)
+
+        def taking_in(frames: int) -> _Pass:
+            return _Pass(temporal_graph(params, config, weights, frames), self._rings, threads)
+
+        with ThreadPoolExecutor() as pool:  # a graph is made on one processor
+            passes = [pool.submit(taking_in, frames) for frames in (1, AT_ONCE)]
+            self._depth = request(depth_graph(params, config, weights), threads)
+            self._passes = [made.result() for made in passes]
         names = "noise", "temperature", "last", "forced", "codes", "logits"
         self._choice = {name: self._depth.get_tensor(name).data for name in names}
         self._first = (RESERVED + np.arange(config.levels) * config.codebook).astype(np.int32)

@@ -9,6 +9,7 @@ changed.
 
 import os
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
 import numpy as np
@@ -68,10 +69,14 @@ class OpenVinoPlayer:
         processors: int | None = None,
     ) -> None:
         threads = threads_for(processors or len(os.sched_getaffinity(0)), overlap=overlap)
-        self._ears = Encoder(params, config.levels, threads=threads[0]) if "encoder" in params else None
         self._overlap = overlap
-        self.language = LanguageModel(params, config, weights=weights, threads=threads[0])
-        self.codec = Decoder(params, config.levels, precision=codec, threads=threads)
+        with ThreadPoolExecutor(1) as pool:
+            decoder = pool.submit(Decoder, params, config.levels, precision=codec, threads=threads)
+            hears = "encoder" in params
+            encoder = pool.submit(Encoder, params, config.levels, threads=threads[0]) if hears else None
+            self.language = LanguageModel(params, config, weights=weights, threads=threads[0])
+            self.codec = decoder.result()
+            self._ears = None if encoder is None else encoder.result()
         self._silence = np.zeros((self.codec.samples, SIDES), np.float32)
 
     @property
