@@ -178,7 +178,10 @@ class Player:
             ) from None
 
     def at_bar(self, do: Callable[[], object]) -> None:
-        """Let the device thread do something at the next bar line, as it is heard; at once without a clock."""
+        """Let the device thread do something at the next bar line, as it is heard; at once without a clock.
+
+        If it raises, that is logged, and the music goes on as it was.
+        """
         self._at_bar = do
 
     def leave(self) -> None:
@@ -220,6 +223,7 @@ class Player:
             self._free_since = now
             return _IDLE_S
         if self.stream is None or reader != self._reader:
+            self._midi_clock = MidiClock()
             self._begin_epoch(reader)
             self._shared.say("reader attached", rate=reader[1], period=reader[2])
         assert self.stream is not None
@@ -247,7 +251,7 @@ class Player:
             p99=0.0 if self._is_fresh else self._p99,
         )
         if not goes_on:
-            self._writer.read_midi()
+            self._read_midi(stream.rate)
             self._shared.notes.clear()
             self._ear.begin_epoch()
             self._entrance.begin_epoch()
@@ -306,13 +310,12 @@ class Player:
         assert stream is not None
         self._waited = min(max(0.0, time.monotonic() - self._free_since), stream.lateness)
         live = stream.hear()
-        self._queue_midi()
+        self._queue_midi(stream.rate)
         spec, values = self.model.spec, shared.knobs.now.values
         played = shared.notes.step(self._writer.in_read, spec.step_seconds)
         clock = self._timed(stream)
         if self._at_bar is not None and _is_bar_line(clock, spec.step_seconds):
-            do, self._at_bar = self._at_bar, None
-            do()
+            self._do_at_bar()
         self._note(stream)
         self._heard_at = _earlier(clock, spec.look_ahead / spec.sample_rate)
         late = round(stream.pace.loop * spec.sample_rate / stream.rate)
@@ -329,6 +332,14 @@ class Player:
             controls = controls.with_(drums=True)
         return self.state, controls, heard
 
+    def _do_at_bar(self) -> None:
+        do, self._at_bar = self._at_bar, None
+        assert do is not None
+        try:
+            do()
+        except Exception as error:  # nobody waits for it, and the music must not end with it
+            self._shared.say("at the bar line: failed, the music goes on as it was", error=repr(error))
+
     def _note(self, stream: Stream) -> None:
         """Note what the next step is the first to obey, and where that is heard."""
         events, setting, spec = self._shared.events, self._shared.knobs.now, self.model.spec
@@ -340,17 +351,21 @@ class Player:
                 events.soon("prompts", prompts)
         events.step(stream.position + round(spec.look_ahead * stream.rate / spec.sample_rate))
 
-    def _queue_midi(self) -> None:
-        events = self._writer.read_midi()
+    def _queue_midi(self, rate: int) -> None:
+        events = self._read_midi(rate)
         self._shared.notes.queue(events)
-        rate = self._writer.reader_rate
-        pulses = [self._midi_clock.take(frame, message, rate) for frame, message in events if rate]
-        for pulse in (*pulses, self._midi_clock.look(self._writer.in_write, rate)):
-            if pulse is not None:
-                self._shared.time.pulse(pulse, rate)
+        now = self._writer.in_write
+        self._shared.time.follow(self._midi_clock.look(now / rate), now, rate)
         if len(events) == lib.JD_MIDI_CAPACITY:  # the ring was full: a note-off may be among what did not fit
             self._shared.notes.queue([(events[-1][0], SYSTEM_RESET)])
             self._shared.say("too many MIDI messages at once: all notes off")
+
+    def _read_midi(self, rate: int) -> list[tuple[int, bytes]]:
+        """Return what has come; a clock counts by its frames, at once."""
+        events = self._writer.read_midi()
+        for frame, message in events:
+            self._midi_clock.take(frame / rate, message)
+        return events
 
     def _timed(self, stream: Stream) -> Clock | None:
         """Return the musical time of the next step; if it has jumped, that at which the step would be ready."""
@@ -420,12 +435,12 @@ class Player:
                 self._reset_ring()
                 self._shared.notes.clear()
         elif self.stream is not None and self.stream.position > self.stream.start:
-            self._entrance.begin_intro()
             try:
                 controls = self._steering.controls(live=self._live_style.style)
                 _, self._tail = self.model.step(self.state, controls, None)
             except Exception as error:
                 raise HostError(f"{self.model.spec.name} breaks down: {error!r}", "failed") from error
+            self._entrance.begin_intro()
         self.state = state
         self._shared.events.soon("reset", why)
         return self._writer.epoch

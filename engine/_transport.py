@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from jackdaw.engine._midi_clock import Pulse
+from jackdaw.engine._midi_clock import Now
 from jackdaw.engine.models.contract import Clock
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ _STALE_NS = 1_000_000_000
 _SLOWEST, _FASTEST = 30.0, 300.0
 _TRIES = 4
 _TAPS = 9
+_WAVERS = 0.003
+"""By this part of itself the tempo of a MIDI clock may waver without being another."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ class MusicalTime:
     def __init__(self, writer: "SegmentWriter") -> None:
         self._writer = writer
         self._told: _Told | None = None
+        self._follows = False
         self._lock = threading.Lock()
         self._taps: list[float] = []
         self._tapped = 0
@@ -80,23 +83,37 @@ class MusicalTime:
                 f"transport of {bpm:g} bpm at beat {beat:g} of {beats_per_bar}: give {_SLOWEST:g} to {_FASTEST:g} bpm, "
                 f"2 to 12 beats, and a beat from 0 on that lies in the bar"
             )
+        self._follows = False
         self._set(_Told(bpm, beat, beats_per_bar, rolling, self.now, time.monotonic_ns()))
 
-    def pulse(self, pulse: Pulse, rate: int) -> None:
-        """Set the time that a MIDI clock tells, of frames at `rate` Hz; bars are of as many beats as were told last."""
-        anchor = self._writer.anchor
-        if anchor is None:
-            return
-        beats = 4 if self._told is None else self._told.beats_per_bar
-        since = pulse.frame - anchor.in_frame
-        ns = anchor.ns + round(since / rate * 1e9)
-        self._set(_Told(pulse.bpm, pulse.beat % beats, beats, pulse.rolling, anchor.out_frame + since, ns))
+    def follow(self, now: Now | None, frame: int, rate: int) -> None:
+        """Set the time that a MIDI clock tells at an input frame, at `rate` Hz; None: there is none, or it has ceased.
+
+        It counts whenever it rolls; bars are of as many beats as were told last.
+        """
+        anchor, told = self._writer.anchor, self._told
+        if now is None:
+            if self._follows and told is not None:
+                self._set(replace(told, rolling=False))
+            self._follows = False
+        elif anchor is not None and (now.rolling or self._follows or told is None):
+            beats = 4 if told is None else told.beats_per_bar
+            since = frame - anchor.in_frame
+            ns = anchor.ns + round(since / rate * 1e9)
+            steady = told is not None and self._follows and abs(now.bpm / told.bpm - 1.0) < _WAVERS
+            bpm = told.bpm if told is not None and steady else now.bpm
+            self._set(_Told(bpm, now.beat, beats, now.rolling, self._out_frame(anchor, rate) + since, ns))
+            self._follows = True
 
     def _set(self, told: _Told) -> None:
         with self._lock:
             self._told = told
             self._writer.tell(
-                rolling=told.rolling, bpm=told.bpm, beat=told.beat, beats_per_bar=told.beats_per_bar, ns=told.ns
+                rolling=told.rolling,
+                bpm=told.bpm,
+                beat=told.beat % told.beats_per_bar,
+                beats_per_bar=told.beats_per_bar,
+                ns=told.ns,
             )
 
     def tap(self, now: float, beats_per_bar: int = 4) -> float | None:
@@ -142,10 +159,7 @@ class MusicalTime:
             if not _counts(transport):
                 return None
             beats, bpm = _bar_of(transport), transport.bpm
-            seconds = (frame - anchor.out_frame) / rate
-            if anchor.out_frame < self._writer.epoch_start:  # of before the epoch, which begins with the next block
-                seconds = (time.monotonic_ns() - anchor.ns) / 1e9 + (frame - self._writer.epoch_start) / rate
-            beat = transport.beat - 1 + transport.tick + seconds * bpm / 60.0
+            beat = transport.beat - 1 + transport.tick + self._until(frame, rate, anchor) * bpm / 60.0
         elif self._told is not None and self._told.rolling:
             beats, bpm = self._told.beats_per_bar, self._told.bpm
             beat = self._told_beat(self._told, frame, rate, anchor)
@@ -198,9 +212,20 @@ class MusicalTime:
         return anchor, transport
 
     def _told_beat(self, told: _Told, frame: int, rate: int, anchor: "Anchor | None") -> float:
-        """Return the beat of a message when a frame is heard: by the wall clock, or offline by frames."""
-        if anchor is None or self._writer.freewheeling:
+        """Return the beat of a message when a frame is heard: by the wall clock, or, offline and as ticks are, by frames."""
+        if anchor is None or self._writer.freewheeling or self._follows:
             seconds = (frame - told.frame) / rate
         else:
-            seconds = (anchor.ns - told.ns) / 1e9 + (frame - anchor.out_frame) / rate
+            seconds = (anchor.ns - told.ns) / 1e9 + self._until(frame, rate, anchor)
         return told.beat + seconds * told.bpm / 60.0
+
+    def _until(self, frame: int, rate: int, anchor: "Anchor") -> float:
+        """Return the seconds from the anchor until an output frame is heard."""
+        return (frame - self._out_frame(anchor, rate)) / rate
+
+    def _out_frame(self, anchor: "Anchor", rate: int) -> int:
+        """Return the output frame that is heard at the anchor; an epoch begins with the block that comes next."""
+        start = self._writer.epoch_start
+        if anchor.out_frame >= start:
+            return anchor.out_frame
+        return start - round((time.monotonic_ns() - anchor.ns) / 1e9 * rate)

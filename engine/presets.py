@@ -154,7 +154,9 @@ def write(path: Path, preset: Preset) -> None:
 
 
 def _string(text: str) -> str:
-    return json.dumps(text)  # JSON's strings are TOML's
+    """Return a text as TOML writes it."""
+    # JSON's strings are TOML's but for what lies beyond 16 bits, which TOML has as it is, and DEL, which it has not
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _place(path: Path, content: bytes) -> None:

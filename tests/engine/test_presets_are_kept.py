@@ -29,7 +29,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def preset(**changes: object) -> presets.Preset:
     style = np.random.default_rng(0).normal(size=8).astype(np.float32)
     prompts = [
-        Prompt(text='a "quoted"\nstyle \\ \u00fc \x7f', weight=0.25, embedding=style, model_hash="abc"),
+        Prompt(text='a "quoted"\nstyle \\ \u00fc \x7f \U0001f3b7 \x01', weight=0.25, embedding=style, model_hash="abc"),
         Prompt(audio="/riffs/a riff.flac", name="riff", weight=1.0),
     ]
     given = {"model": "beep", "model_hash": "abc", "seed": 7, "parameters": defaults() | {"temperature": 0.1 + 0.2}}

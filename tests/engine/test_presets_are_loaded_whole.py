@@ -131,3 +131,19 @@ def test_a_reset_waits_for_the_bar_as_it_is_heard() -> None:
         assert len(model.fresh) == 2, "without a clock at once"
         with pytest.raises(ValueError, match="leave out the bar"):
             session.reset(1, epoch=True, at_bar=True)
+
+
+def test_a_reset_that_fails_at_the_bar_does_not_stop_the_music(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, said = Listening(), []
+    with playing(model) as (session, name), Reader(name) as reader:
+        monkeypatch.setattr(session._shared, "say", lambda event, **_: said.append(event))
+        reader.wait_until_engine_is_ready()
+        rest(session)
+        monkeypatch.setattr(session._player, "start_over", lambda *_, **__: 1 / 0)
+        session.set_transport(120.0, 3.5, 4, True)
+        session.reset(77, at_bar=True)
+        reader.render(1.0)
+        wait_for(lambda: any("at the bar line" in event for event in said))
+        done = len(model.clocks)
+        reader.render(0.5)
+        assert len(model.clocks) > done
