@@ -212,7 +212,7 @@ class MusicalTime:
         return anchor, transport
 
     def _told_beat(self, told: _Told, frame: int, rate: int, anchor: "Anchor | None") -> float:
-        """Return the beat of a message when a frame is heard: by the wall clock, or, offline and as ticks are, by frames."""
+        """Return the beat of a message when a frame is heard: by the wall clock; offline, and of ticks, by frames."""
         if anchor is None or self._writer.freewheeling or self._follows:
             seconds = (frame - told.frame) / rate
         else:

@@ -10,7 +10,6 @@ import pytest
 from players import Reader, playing
 from test_notes_and_time_reach_the_model import Listening, midi, transport
 
-from jackdaw.dsp import lib
 from jackdaw.engine._midi_clock import CONTINUE, START, STOP, TICK, MidiClock, Now
 from jackdaw.engine.options import Options
 
