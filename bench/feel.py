@@ -208,7 +208,8 @@ def _transport(folder: Path, model: str, bpm: int, seconds: float) -> dict[str, 
         underruns = control.status()["underruns_after_start"]
     beats = _judged("beats", folder / f"transport-{bpm}.wav", take.audio)
     beats = beats[beats > _RUN_IN_S]
-    position = (beats * _RATE + take.seen["lead"]) / _RATE * bpm / 60.0
+    position = take.on_transport(beats) * bpm / 60.0
+    beats, position = beats[~np.isnan(position)], position[~np.isnan(position)]
     off = (position - np.round(position)) * 60.0 / bpm
     pace = 60.0 / float(np.median(np.diff(beats)))
     slope = float(np.polyfit(beats, off, 1)[0]) if len(beats) > 2 else math.nan

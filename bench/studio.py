@@ -129,7 +129,8 @@ class Take:
     audio
         float32, shape (frames, 2).
     cycles
-        uint64, shape (cycles, 3): first frame of the cycle, JACK's frame time, CLOCK_MONOTONIC ns.
+        uint64, shape (cycles, 4): first frame of the cycle, JACK's frame time, CLOCK_MONOTONIC ns, and the transport's
+        frame, the largest number while it stands.
     seen
         What the probe said: rate, period, frames of missed cycles, latency ranges.
     """
@@ -142,6 +143,16 @@ class Take:
         """Return the frame that was processed at a time: the first of the first cycle from then on."""
         row = int(np.searchsorted(self.cycles[:, 2], ns))
         return int(self.cycles[min(row, len(self.cycles) - 1), 0])
+
+    def on_transport(self, seconds: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return where the transport was at seconds of the recording, in seconds; NaN while it stood.
+
+        A server that falls behind skips frames, of the transport and not of the recording: each cycle counts for itself.
+        """
+        frames = np.asarray(seconds, np.float64) * self.seen["rate"]
+        rows = self.cycles[np.maximum(np.searchsorted(self.cycles[:, 0], frames, side="right") - 1, 0)]
+        at = (rows[:, 3].astype(np.float64) + frames - rows[:, 0].astype(np.float64)) / self.seen["rate"]
+        return np.where(rows[:, 3] == np.iinfo(np.uint64).max, np.nan, at)
 
 
 class Probe:
@@ -168,7 +179,7 @@ class Probe:
             raise RuntimeError(f"probe: {err.decode(errors='replace').strip()}")
         return Take(
             np.fromfile(self._folder / "record", np.float32).reshape(-1, 2),
-            np.fromfile(self._folder / "cycles", np.uint64).reshape(-1, 3),
+            np.fromfile(self._folder / "cycles", np.uint64).reshape(-1, 4),
             json.loads(out.splitlines()[-1]),
         )
 
