@@ -6,7 +6,8 @@
  *
  * usage: probe SERVER FRAMES [-p play.f32] [-r record.f32] [-c cycles.u64] [-f from_L,from_R] [-t to_L,to_R]
  *              [-m to_midi -n FRAME:HEX,...] [-w (freewheel)] [-l LOCATE (and roll)] [-b BPM (timebase master)] [-N NAME]
- * cycles.u64 has three uint64 per cycle: frame counted from the start, jack_last_frame_time(), CLOCK_MONOTONIC ns.
+ * cycles.u64 has four uint64 per cycle: frame counted from the start, jack_last_frame_time(), CLOCK_MONOTONIC ns, and
+ * the transport's frame, or UINT64_MAX while it stands. Cycles that JACK skips are counted nowhere but in its clocks.
  */
 #define _GNU_SOURCE
 #include <jack/jack.h>
@@ -19,7 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MAX_NOTES = 4096 };
+enum { MAX_NOTES = 4096, CLOCKS = 4 };
 
 struct note { uint64_t frame; size_t size; unsigned char bytes[16]; };
 
@@ -32,8 +33,6 @@ static size_t note_count, note_next;
 static double bpm;
 static _Atomic int freewheeling, running, done, dead, xruns;
 static _Atomic uint64_t position;
-static int64_t lead;    /* frames by which the transport is ahead of the count, while it rolls */
-static int rolled;
 
 static uint64_t now_ns(void)
 {
@@ -54,16 +53,13 @@ static int exchange(jack_nframes_t n)
     const uint64_t at = atomic_load(&position);
     const uint64_t left = frames - at < n ? frames - at : n;
     if (cycle_count < cycle_room) {
-        uint64_t *row = cycles + 3 * cycle_count++;
+        uint64_t *row = cycles + CLOCKS * cycle_count++, *before = row - CLOCKS;
+        jack_position_t transport;
         row[0] = at;
         row[1] = jack_last_frame_time(client);
         row[2] = now_ns();
-        if (cycle_count > 1) missed += (uint32_t)(row[1] - row[-2]) - (row[0] - row[-3]);
-    }
-    jack_position_t transport;
-    if (jack_transport_query(client, &transport) == JackTransportRolling) {
-        lead = (int64_t)transport.frame - (int64_t)at;
-        rolled = 1;
+        row[3] = jack_transport_query(client, &transport) == JackTransportRolling ? transport.frame : UINT64_MAX;
+        if (cycle_count > 1) missed += (uint32_t)(row[1] - before[1]) - (row[0] - before[0]);
     }
     for (uint64_t k = 0; k < left; ++k)
         for (int c = 0; c < 2; ++c) {
@@ -216,7 +212,7 @@ int main(int argc, char **argv)
     }
     record = need(frames * 2, sizeof(float));
     cycle_room = frames / 16 + 2;
-    cycles = need(cycle_room * 3, sizeof(uint64_t));
+    cycles = need(cycle_room * CLOCKS, sizeof(uint64_t));
     jack_set_process_callback(client, process, NULL);
     jack_set_freewheel_callback(client, on_freewheel, NULL);
     jack_set_xrun_callback(client, on_xrun, NULL);
@@ -246,13 +242,12 @@ int main(int argc, char **argv)
     printf("{\"frames\": %llu, \"rate\": %u, \"period\": %u, \"missed\": %llu, "
            "\"late\": %llu, \"xruns\": %d", (unsigned long long)frames, jack_get_sample_rate(client),
            jack_get_buffer_size(client), (unsigned long long)missed, (unsigned long long)late, atomic_load(&xruns));
-    if (rolled) printf(", \"lead\": %lld", (long long)lead);
     if (from[0] != NULL) range("capture_latency", from[0], JackCaptureLatency);
     if (to[0] != NULL) range("playback_latency", to[0], JackPlaybackLatency);
     printf("}\n");
     if (locate >= 0) jack_transport_stop(client);
     jack_client_close(client);
     if (record_path != NULL) save(record_path, record, 8, frames);
-    if (cycles_path != NULL) save(cycles_path, cycles, 24, cycle_count);
+    if (cycles_path != NULL) save(cycles_path, cycles, CLOCKS * sizeof(uint64_t), cycle_count);
     return 0;
 }

@@ -33,6 +33,7 @@ _HERE = Path(__file__).resolve().parent
 _numbers = itertools.count()
 _libc = ctypes.CDLL(None)
 _NAP_S = 0.01
+_STANDS = 2**64 - 1
 
 
 def wait_until(what: str, condition: Callable[[], Any], timeout: float = 30.0) -> Any:
@@ -129,7 +130,8 @@ class Take:
     audio
         float32, shape (frames, 2).
     cycles
-        uint64, shape (cycles, 3): first frame of the cycle, JACK's frame time, CLOCK_MONOTONIC ns.
+        uint64, shape (cycles, 4): first frame of the cycle, JACK's frame time, CLOCK_MONOTONIC ns, and the transport's
+        frame, or all ones while it stands.
     seen
         What the probe said: rate, period, frames of missed cycles, latency ranges.
     """
@@ -142,6 +144,28 @@ class Take:
         """Return the frame that was processed at a time: the first of the first cycle from then on."""
         row = int(np.searchsorted(self.cycles[:, 2], ns))
         return int(self.cycles[min(row, len(self.cycles) - 1), 0])
+
+    def transport_at(self, frames: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return where the transport was at frames of the take, in its own frames.
+
+        Each is read from its own cycle: a cycle that JACK skips is not in the take, but the transport moves on.
+
+        Raises
+        ------
+        ValueError
+            If the transport stood at one of them.
+        """
+        rows = np.searchsorted(self.cycles[:, 0], frames, side="right") - 1
+        begun, at = self.cycles[rows, 0], self.cycles[rows, 3]
+        if (at == np.uint64(_STANDS)).any():
+            raise ValueError("the transport stood for a part of the take")
+        return at.astype(np.float64) + (frames - begun.astype(np.float64))
+
+    def off_beat(self, seconds: NDArray[np.float64], bpm: float) -> NDArray[np.float64]:
+        """Return by how many seconds instants of the take are later than the nearest beat of the transport."""
+        rate = self.seen["rate"]
+        beats = self.transport_at(seconds * rate) / rate * bpm / 60.0
+        return (beats - np.round(beats)) * 60.0 / bpm
 
 
 class Probe:
@@ -168,7 +192,7 @@ class Probe:
             raise RuntimeError(f"probe: {err.decode(errors='replace').strip()}")
         return Take(
             np.fromfile(self._folder / "record", np.float32).reshape(-1, 2),
-            np.fromfile(self._folder / "cycles", np.uint64).reshape(-1, 3),
+            np.fromfile(self._folder / "cycles", np.uint64).reshape(-1, 4),
             json.loads(out.splitlines()[-1]),
         )
 
