@@ -208,9 +208,7 @@ def _transport(folder: Path, model: str, bpm: int, seconds: float) -> dict[str, 
         underruns = control.status()["underruns_after_start"]
     beats = _judged("beats", folder / f"transport-{bpm}.wav", take.audio)
     beats = beats[beats > _RUN_IN_S]
-    position = take.on_transport(beats) * bpm / 60.0
-    beats, position = beats[~np.isnan(position)], position[~np.isnan(position)]
-    off = (position - np.round(position)) * 60.0 / bpm
+    off = take.off_beat(beats, bpm)
     pace = 60.0 / float(np.median(np.diff(beats)))
     slope = float(np.polyfit(beats, off, 1)[0]) if len(beats) > 2 else math.nan
     return {
@@ -221,6 +219,7 @@ def _transport(folder: Path, model: str, bpm: int, seconds: float) -> dict[str, 
         "bias_ms": float(np.median(off)) * 1e3,
         "drift_ms_per_min": slope * 60.0 * 1e3,
         "underruns": underruns,
+        "missed_ms": take.seen["missed"] / _RATE * 1e3,
     }
 
 
@@ -236,7 +235,7 @@ def _tables(heard: dict[int, Any], controls: dict[float, Any], tempi: list[dict[
         for name in (*_CHANGES, "control"):
             times = [f"{row[f'{name}_ms_p{q}']:.0f}" for q in (50, 95)]
             tables[1].add_row(f"{target:g}", name, *times, str(row["control_underruns"]))
-    for name in ("bpm", "heard", "beats", "|offset| ms", "bias ms", "drift ms/min", "underruns"):
+    for name in ("bpm", "heard", "beats", "|offset| ms", "bias ms", "drift ms/min", "underruns", "missed ms"):
         tables[2].add_column(name, justify="right")
     for row in tempi:
         tables[2].add_row(*(f"{value:.4g}" for value in row.values()))

@@ -7,7 +7,7 @@
  * usage: probe SERVER FRAMES [-p play.f32] [-r record.f32] [-c cycles.u64] [-f from_L,from_R] [-t to_L,to_R]
  *              [-m to_midi -n FRAME:HEX,...] [-w (freewheel)] [-l LOCATE (and roll)] [-b BPM (timebase master)] [-N NAME]
  * cycles.u64 has four uint64 per cycle: frame counted from the start, jack_last_frame_time(), CLOCK_MONOTONIC ns, and
- * the transport's frame, the largest number while it stands.
+ * the transport's frame, or UINT64_MAX while it stands. Cycles that JACK skips are counted nowhere but in its clocks.
  */
 #define _GNU_SOURCE
 #include <jack/jack.h>
@@ -20,7 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MAX_NOTES = 4096, ROW = 4 };
+enum { MAX_NOTES = 4096, CLOCKS = 4 };
 
 struct note { uint64_t frame; size_t size; unsigned char bytes[16]; };
 
@@ -53,13 +53,13 @@ static int exchange(jack_nframes_t n)
     const uint64_t at = atomic_load(&position);
     const uint64_t left = frames - at < n ? frames - at : n;
     if (cycle_count < cycle_room) {
+        uint64_t *row = cycles + CLOCKS * cycle_count++, *before = row - CLOCKS;
         jack_position_t transport;
-        uint64_t *row = cycles + ROW * cycle_count++;
         row[0] = at;
         row[1] = jack_last_frame_time(client);
         row[2] = now_ns();
         row[3] = jack_transport_query(client, &transport) == JackTransportRolling ? transport.frame : UINT64_MAX;
-        if (cycle_count > 1) missed += (uint32_t)(row[1] - row[1 - ROW]) - (row[0] - row[-ROW]);
+        if (cycle_count > 1) missed += (uint32_t)(row[1] - before[1]) - (row[0] - before[0]);
     }
     for (uint64_t k = 0; k < left; ++k)
         for (int c = 0; c < 2; ++c) {
@@ -212,7 +212,7 @@ int main(int argc, char **argv)
     }
     record = need(frames * 2, sizeof(float));
     cycle_room = frames / 16 + 2;
-    cycles = need(cycle_room * ROW, sizeof(uint64_t));
+    cycles = need(cycle_room * CLOCKS, sizeof(uint64_t));
     jack_set_process_callback(client, process, NULL);
     jack_set_freewheel_callback(client, on_freewheel, NULL);
     jack_set_xrun_callback(client, on_xrun, NULL);
@@ -248,6 +248,6 @@ int main(int argc, char **argv)
     if (locate >= 0) jack_transport_stop(client);
     jack_client_close(client);
     if (record_path != NULL) save(record_path, record, 8, frames);
-    if (cycles_path != NULL) save(cycles_path, cycles, ROW * sizeof(uint64_t), cycle_count);
+    if (cycles_path != NULL) save(cycles_path, cycles, CLOCKS * sizeof(uint64_t), cycle_count);
     return 0;
 }

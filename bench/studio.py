@@ -33,6 +33,7 @@ _HERE = Path(__file__).resolve().parent
 _numbers = itertools.count()
 _libc = ctypes.CDLL(None)
 _NAP_S = 0.01
+_STANDS = 2**64 - 1
 
 
 def wait_until(what: str, condition: Callable[[], Any], timeout: float = 30.0) -> Any:
@@ -130,7 +131,7 @@ class Take:
         float32, shape (frames, 2).
     cycles
         uint64, shape (cycles, 4): first frame of the cycle, JACK's frame time, CLOCK_MONOTONIC ns, and the transport's
-        frame, the largest number while it stands.
+        frame, or all ones while it stands.
     seen
         What the probe said: rate, period, frames of missed cycles, latency ranges.
     """
@@ -144,15 +145,27 @@ class Take:
         row = int(np.searchsorted(self.cycles[:, 2], ns))
         return int(self.cycles[min(row, len(self.cycles) - 1), 0])
 
-    def on_transport(self, seconds: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return where the transport was at seconds of the recording, in seconds; NaN while it stood.
+    def transport_at(self, frames: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return where the transport was at frames of the take, in its own frames.
 
-        A server that falls behind skips frames, of the transport and not of the recording: each cycle counts for itself.
+        Each is read from its own cycle: a cycle that JACK skips is not in the take, but the transport moves on.
+
+        Raises
+        ------
+        ValueError
+            If the transport stood at one of them.
         """
-        frames = np.asarray(seconds, np.float64) * self.seen["rate"]
-        rows = self.cycles[np.maximum(np.searchsorted(self.cycles[:, 0], frames, side="right") - 1, 0)]
-        at = (rows[:, 3].astype(np.float64) + frames - rows[:, 0].astype(np.float64)) / self.seen["rate"]
-        return np.where(rows[:, 3] == np.iinfo(np.uint64).max, np.nan, at)
+        rows = np.searchsorted(self.cycles[:, 0], frames, side="right") - 1
+        begun, at = self.cycles[rows, 0], self.cycles[rows, 3]
+        if (at == np.uint64(_STANDS)).any():
+            raise ValueError("the transport stood for a part of the take")
+        return at.astype(np.float64) + (frames - begun.astype(np.float64))
+
+    def off_beat(self, seconds: NDArray[np.float64], bpm: float) -> NDArray[np.float64]:
+        """Return by how many seconds instants of the take are later than the nearest beat of the transport."""
+        rate = self.seen["rate"]
+        beats = self.transport_at(seconds * rate) / rate * bpm / 60.0
+        return (beats - np.round(beats)) * 60.0 / bpm
 
 
 class Probe:

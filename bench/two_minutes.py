@@ -152,9 +152,7 @@ def main() -> int:
     soundfile.write(sound, take.audio, _RATE)
     beats, chroma = np.array(judged("beats", sound)), np.array(judged("chroma", sound))
     beats = beats[beats > _RUN_IN_S]
-    beats = beats[~np.isnan(take.on_transport(beats))]
-    place = take.on_transport(beats) * song.bpm / 60.0
-    off = (place - np.round(place)) * 60.0 / song.bpm
+    off = take.off_beat(beats, song.bpm)
     shares = _shares(chroma, chords)
     chance = _rest(chroma, shares, chords)
     _draw(arguments.out / "jam.png", take.audio, part, beats, off, shares, chance)

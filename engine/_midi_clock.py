@@ -56,6 +56,7 @@ class MidiClock:
         self._next = 0
         self._at: float | None = None
         self._origin = 0  # number of the tick at which the song begins
+        self._began = 0  # number of the first tick after a start or a continue: a gap before it lost none
         self._resting: int | None = None  # ticks of the song that are over, while it is stopped
         self._operands: list[int] | None = None  # of a song position that is coming
         self._line: tuple[float, float] | None = None  # second of tick 0, seconds a tick
@@ -71,9 +72,9 @@ class MidiClock:
             elif byte == TICK:
                 self._tick(at)
             elif byte == START:
-                self._origin, self._resting = self._next, None
+                self._origin, self._began, self._resting = self._next, self._next, None
             elif byte == CONTINUE and self._resting is not None:
-                self._origin, self._resting = self._next - self._resting, None
+                self._origin, self._began, self._resting = self._next - self._resting, self._next, None
             elif byte == STOP and self._resting is None:
                 self._resting = self._next - self._origin
             elif byte < _REAL_TIME:
@@ -121,8 +122,8 @@ class MidiClock:
         """Look at the gap a few ticks ago: if it is of whole periods, and all around it is even, ticks were lost."""
         if len(self._seen) < max(_LEAST, 2 * _AROUND + 2):
             return
-        before, after = self._seen[-_AROUND - 2][0], self._seen[-_AROUND - 1][0]
-        if after - before < _GAP_S:
+        before, (after, number) = self._seen[-_AROUND - 2][0], self._seen[-_AROUND - 1]
+        if after - before < _GAP_S or number == self._began:
             return
         times = np.array([at for at, _ in self._seen])
         period = float(np.median(np.diff(times)))

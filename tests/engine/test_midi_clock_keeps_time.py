@@ -162,6 +162,16 @@ def test_start_stop_continue_and_position() -> None:
     assert beat_of(clock.look(at)) == pytest.approx((8 + 128) * 6 / 24 + 1.0, abs=0.05)
 
 
+def test_a_rest_without_ticks_is_none_that_were_lost() -> None:
+    clock = MidiClock()
+    clock.take(0.0, bytes([START]))
+    at = feed(clock, 120.0, 48)
+    clock.take(at, bytes([STOP]))
+    clock.take(at + 0.49, bytes([CONTINUE]))
+    at = feed(clock, 120.0, 48, at=at + 0.5)
+    assert beat_of(clock.look(at)) == pytest.approx(4.0, abs=0.01)
+
+
 def test_a_clock_that_ceases_has_stopped() -> None:
     clock = MidiClock()
     at = feed(clock, 120.0, 60)
