@@ -2,7 +2,8 @@
 
 :class:`Knobs` belongs to all threads: whoever turns one exchanges the whole setting at once, so that a step never sees
 half of a change. :class:`Steering` belongs to the thread that steps the model, looks at the setting once a step, and
-spreads what would be heard as a jump: the volume over 20 ms, the prompts' weights and the input's style over 100 ms.
+spreads what would be heard as a jump: the volume over 20 ms, the prompts' weights over 50 ms, and the input's style
+and its weight over 100 ms.
 """
 
 import threading
@@ -18,7 +19,8 @@ from jackdaw.engine.prompts import blend
 __all__ = ["Knobs", "Setting", "Steering", "linear"]
 
 _VOLUME_S = 0.020
-_WEIGHTS_S = 0.100
+_WEIGHTS_S = 0.050
+_LIVE_S = 0.100
 _NEAR = 1e-3
 
 
@@ -133,14 +135,15 @@ class Steering:
     ) -> Controls:
         """Return what steers the next step, and go on by a step; `live` is the style of the input, if it is known."""
         before, self._setting = self._setting, self._knobs.now
-        most = self._spec.step_seconds / _WEIGHTS_S
-        moves = self._follow(live, min(most, 1.0))
+        most, most_live = (self._spec.step_seconds / spread for spread in (_WEIGHTS_S, _LIVE_S))
+        moves = self._follow(live, min(most_live, 1.0))
         wanted = self._wanted()
         if before.styles is not self._setting.styles:
             self._aim(wanted)
         elif moves or wanted != self._weights:
-            pairs = zip(self._weights, wanted, strict=True)
-            self._aim(tuple(now + max(-most, min(most, then - now)) for now, then in pairs))
+            paces = (*[most] * (len(wanted) - 1), most_live)
+            parts = zip(self._weights, wanted, paces, strict=True)
+            self._aim(tuple(now + max(-pace, min(pace, then - now)) for now, then, pace in parts))
         values = self._setting.values
         return Controls(
             style=self._style,
