@@ -248,7 +248,7 @@ def main() -> int:
     parser.add_argument("--model", default="tiny", help="which model plays (default: tiny)")
     parser.add_argument("--trials", type=int, default=50, help="of each change (default: 50)")
     parser.add_argument("--seconds", type=float, default=120.0, help="of each tempo (default: 120)")
-    parser.add_argument("--target-ms", type=float, default=60.0, help="music kept ready (default: 60; jam's is 200)")
+    parser.add_argument("--target-ms", type=float, default=50.0, help="music kept ready (default: 50; jam's is 200)")
     arguments = parser.parse_args()
     need_judges()
     console = Console()
