@@ -145,10 +145,11 @@ def write(path: Path, preset: Preset) -> None:
         if prompt.embedding is not None:
             packed = base64.b64encode(np.ascontiguousarray(prompt.embedding, "<f4").tobytes()).decode()
             lines.append(f"embedding = {_string(packed)}")
+    content = ("\n".join(lines) + "\n").encode()
     path.parent.mkdir(parents=True, exist_ok=True)
     if preset.state is not None:
         _place(path.with_suffix(".safetensors"), preset.state)
-    _place(path, ("\n".join(lines) + "\n").encode())
+    _place(path, content)
     if preset.state is None:
         path.with_suffix(".safetensors").unlink(missing_ok=True)
 

@@ -1,5 +1,6 @@
 """Held notes and the studio's bar reach the model with the step in which they are heard."""
 
+import time
 from typing import Any
 
 import numpy as np
@@ -233,3 +234,16 @@ def test_a_message_sets_the_bar_where_the_segment_has_none() -> None:
         for wrong in ((20.0, 0.0, 4), (120.0, 4.0, 4), (120.0, 0.0, 1)):
             with pytest.raises(ValueError, match="transport"):
                 session.set_transport(*wrong, True)
+
+
+def test_a_told_time_goes_on_in_a_new_epoch() -> None:
+    """Until the first block of an epoch has come, the clock anchor is of before it."""
+    with playing(Listening()) as (session, name), Reader(name, freewheel=False) as reader:
+        reader.wait_until_engine_is_ready()
+        reader.render(0.5, paced=True)
+        session.set_transport(120.0, 0.0, 4, True)
+        told = time.monotonic()
+        time.sleep(0.3)
+        session.reset(epoch=True)
+        wanted = (time.monotonic() - told) * 2.0
+        assert session.status()["transport"]["beat"] == pytest.approx(wanted, abs=0.1)

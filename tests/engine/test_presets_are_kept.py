@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from engines import engine_process, opened
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 from players import Reader, hosting, unique_name, wait_for
 from players import opened as opened_session
 
@@ -32,8 +34,8 @@ def preset(**changes: object) -> presets.Preset:
         Prompt(text='a "quoted"\nstyle \\ \u00fc \x7f \U0001f3b7 \x01', weight=0.25, embedding=style, model_hash="abc"),
         Prompt(audio="/riffs/a riff.flac", name="riff", weight=1.0),
     ]
-    given = {"model": "beep", "model_hash": "abc", "seed": 7, "parameters": defaults() | {"temperature": 0.1 + 0.2}}
-    return presets.Preset(**{**given, "prompts": prompts, **changes})  # type: ignore[arg-type]
+    usual = {"model": "beep", "model_hash": "abc", "seed": 7, "parameters": defaults() | {"temperature": 0.1 + 0.2}}
+    return presets.Preset(**{**usual, "prompts": prompts, **changes})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("state", [None, b"remembered"])
@@ -195,3 +197,19 @@ def test_samples_cannot_be_kept(capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["preset", "save", "hum", "--engine", engine]) == 1
         assert "give it as a file" in capsys.readouterr().err
     assert presets.names() == []
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.text(st.characters(exclude_categories=["Cs"])).filter(str.strip))
+@example('\N{SAXOPHONE} \x7f \x00 \x1b[1m \r\n \u2028 "\\')
+def test_any_text_is_read_as_it_was_written(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+    path = tmp_path_factory.getbasetemp() / "texts.toml"
+    presets.write(path, preset(prompts=[Prompt(text=text, name=text)]))
+    (found,) = presets.read(path).prompts
+    assert (found.text, found.name) == (text, text)
+
+
+def test_a_text_that_no_file_can_hold_leaves_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="surrogates"):
+        presets.write(tmp_path / "odd.toml", preset(prompts=[Prompt(text="\ud800")], state=b"state"))
+    assert list(tmp_path.iterdir()) == []
