@@ -39,6 +39,7 @@ PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 GROUP = 128
 _BLOCK = 1 << 18
+"""Weights that are quantised at a time: a megabyte, which caches hold."""
 
 EPSILON = 1e-6
 """Of every norm of Magenta RealTime 2."""

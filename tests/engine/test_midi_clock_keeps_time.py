@@ -3,7 +3,8 @@
 import random
 import time
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,6 +36,28 @@ def feed(clock: MidiClock, bpm: float, ticks: int, *, at: float = 0.0, jitter_s:
     return at + ticks * period(bpm)
 
 
+def looked_at(times: "np.ndarray[Any, np.dtype[np.float64]]", seconds: float) -> Iterator[tuple[float, Now]]:
+    """Send a tick at each of these times; yield what a new clock says at each step, and when, once it knows."""
+    clock, sent = MidiClock(), 0
+    for at in np.arange(0.0, seconds, STEP_S):
+        while times[sent] <= at:
+            clock.take(times[sent], bytes([TICK]))
+            sent += 1
+        now = clock.look(at)
+        if now is not None:
+            yield at, now
+
+
+def without_jumps(told: Iterable[tuple[float, Now]]) -> Iterator[tuple[float, Now]]:
+    """Pass on what a clock says, and fail where the beat that it tells ahead jumps."""
+    expected = None
+    for at, now in told:
+        ahead = now.beat + AHEAD_S * now.bpm / 60.0
+        assert expected is None or abs(ahead - expected) * 60.0 / now.bpm < JUMP_S
+        expected = ahead + STEP_S * now.bpm / 60.0
+        yield at, now
+
+
 @pytest.mark.parametrize("bpm", [60.0, 83.4, 120.0, 174.0, 200.0])
 @pytest.mark.parametrize("seed", range(8))
 def test_the_beat_is_right_after_two_beats(bpm: float, seed: int) -> None:
@@ -52,23 +75,15 @@ def test_the_beat_is_right_after_two_beats(bpm: float, seed: int) -> None:
 @pytest.mark.parametrize("noise", ["even", "normal", "one late"])
 def test_jitter_of_a_millisecond_is_never_a_jump(bpm: float, noise: str) -> None:
     """What is told of a time ahead hardly moves from step to step, from the first told on."""
-    generator = np.random.default_rng(3)
-    clock, told = MidiClock(), []
+    generator, told = np.random.default_rng(3), []
     ticks = round(30.0 / period(bpm))
     moved = generator.normal(0.0, 0.001, ticks) if noise == "normal" else generator.uniform(-0.001, 0.001, ticks)
     if noise == "one late":
         moved[::61] += 0.009
-    times = np.maximum.accumulate(np.arange(ticks) * period(bpm) + moved)
-    sent = 0
-    for at in np.arange(0.0, 29.0, STEP_S):
-        while times[sent] <= at:
-            clock.take(times[sent], bytes([TICK]))
-            sent += 1
-        now = clock.look(at)
-        if now is not None:
-            told.append((now.beat + AHEAD_S * now.bpm / 60.0) * 60.0 / bpm - at)
-            late = abs(now.beat + AHEAD_S * now.bpm / 60.0 - (at + AHEAD_S) * bpm / 60.0) * 60.0 / bpm
-            assert late < (0.005 if at > 120.0 / bpm + STEP_S else 0.015)
+    for at, now in looked_at(np.maximum.accumulate(np.arange(ticks) * period(bpm) + moved), 29.0):
+        told.append((now.beat + AHEAD_S * now.bpm / 60.0) * 60.0 / bpm - at)
+        late = abs(now.beat + AHEAD_S * now.bpm / 60.0 - (at + AHEAD_S) * bpm / 60.0) * 60.0 / bpm
+        assert late < (0.005 if at > 120.0 / bpm + STEP_S else 0.015)
     assert len(told) > 25 / STEP_S
     assert np.abs(np.diff(told)).max() < JUMP_S / 3
 
@@ -77,44 +92,22 @@ def test_jitter_of_a_millisecond_is_never_a_jump(bpm: float, noise: str) -> None
 @pytest.mark.parametrize("grid_s", [0.006, 0.021])
 def test_ticks_on_the_grid_of_some_driver_are_no_jump(bpm: float, grid_s: float) -> None:
     """Some drivers give every event of a period one time."""
-    clock, expected = MidiClock(), None
     times = np.ceil(np.arange(0.0, 21.0, period(bpm)) / grid_s) * grid_s
-    sent = 0
-    for at in np.arange(0.0, 20.0, STEP_S):
-        while times[sent] <= at:
-            clock.take(times[sent], bytes([TICK]))
-            sent += 1
-        now = clock.look(at)
-        if now is not None:
-            ahead = now.beat + AHEAD_S * now.bpm / 60.0
-            assert expected is None or abs(ahead - expected) * 60.0 / now.bpm < JUMP_S
-            expected = ahead + STEP_S * now.bpm / 60.0
-    assert now is not None
+    *_, (at, now) = without_jumps(looked_at(times, 20.0))
+    assert at == pytest.approx(20.0, abs=1.5 * STEP_S)
     assert now.bpm == pytest.approx(bpm, rel=0.01)
 
 
 def test_a_ramp_is_followed_smoothly() -> None:
     """From 100 to 140 bpm within eight seconds: no jump, and the beat now is right to 10 ms."""
-    clock, expected = MidiClock(), None
     seconds = np.linspace(0.0, 14.0, 140_001)
     bpm = np.clip(100.0 + 5.0 * (seconds - 3.0), 100.0, 140.0)
     beats = np.concatenate([[0.0], np.cumsum(bpm[:-1]) * 1e-4 / 60.0])
     times = np.interp(np.arange(0.0, beats[-1], 1 / 24), beats, seconds)
     times += np.random.default_rng(1).uniform(-0.001, 0.001, len(times))
-    sent = 0
-    for at in np.arange(0.0, 13.5, STEP_S):
-        while times[sent] <= at:
-            clock.take(times[sent], bytes([TICK]))
-            sent += 1
-        now = clock.look(at)
-        if now is None:
-            continue
+    for at, now in without_jumps(looked_at(times, 13.5)):
         assert abs(now.beat - np.interp(at, seconds, beats)) * 60.0 / now.bpm < 0.010
-        ahead = now.beat + AHEAD_S * now.bpm / 60.0
-        if expected is not None:
-            assert abs(ahead - expected) * 60.0 / now.bpm < JUMP_S
-        expected = ahead + STEP_S * now.bpm / 60.0
-    assert now is not None
+    assert at == pytest.approx(13.5, abs=1.5 * STEP_S)
     assert now.bpm == pytest.approx(140.0, rel=0.01)
 
 

@@ -129,6 +129,13 @@ def test_a_loop_of_whole_bars_is_no_jump() -> None:
         assert reader.segment.epoch == epoch
 
 
+def clicks(played: list[Audio]) -> bool:
+    """Return whether the tone has a step in it that neither it nor a fade of 5 ms makes."""
+    steepest = 0.2 * 2 * np.pi * 220.0 / RATE
+    fade = 0.4 / (0.005 * RATE)
+    return bool(np.abs(np.diff(np.concatenate(played)[RATE // 4 :])).max() >= 2 * steepest + 2 * fade)
+
+
 def test_jumps_do_not_click() -> None:
     model = Ticking()
     model.tone = True
@@ -140,6 +147,19 @@ def test_jumps_do_not_click() -> None:
         for jump in (1.3, 2.7, 0.4):
             desk.beats += jump
             played.append(desk.play(0.5)[0])
-        steepest = 0.2 * 2 * np.pi * 220.0 / RATE
-        fade = 0.4 / (0.005 * RATE)
-        assert np.abs(np.diff(np.concatenate(played)[RATE // 4 :])).max() < 2 * steepest + 2 * fade
+        assert not clicks(played)
+
+
+def test_starts_and_stops_do_not_click() -> None:
+    model = Ticking()
+    model.tone = True
+    with playing(model, PATIENT) as (_, name), Reader(name, freewheel=False) as reader:
+        reader.wait_until_engine_is_ready()
+        desk = Desk(reader)
+        played = [desk.play(0.5)[0]]
+        for _ in range(2):
+            for rolling in (True, False):
+                desk.rolling = rolling
+                played.append(desk.play(1.2)[0])
+        assert not clicks(played)
+        assert max(np.abs(part[-RATE // 4 :]).max() for part in played) > 0.15
