@@ -20,7 +20,16 @@ import numpy as np
 from jax import lax
 
 from jackdaw.engine.models.sampling import gumbel_noise, most_likely
-from jackdaw.engine.models.tiny_lm import SOBER, LMConfig, Network, Params, embedded, level_logits, rotation
+from jackdaw.engine.models.tiny_lm import (
+    GUIDED_LEVELS,
+    SOBER,
+    LMConfig,
+    Network,
+    Params,
+    embedded,
+    level_logits,
+    rotation,
+)
 
 __all__ = ["Row", "advance", "by_level", "init_row", "sampling_noise", "step"]
 
@@ -148,7 +157,8 @@ def step(
         Int32 (streams,), 1 .. codebook: codes of each level that can be chosen.
     guidance
         Float32 (ways, streams), 0 or more ways: weights w of classifier-free guidance (Ho and Salimans 2022), logits =
-        c + sum of w (c - u), where u are the logits of a way's row. All rows of a stream get the same codes.
+        c + sum of w (c - u), where u are the logits of a way's row, in the first GUIDED_LEVELS levels. All rows of a
+        stream get the same codes.
 
     Returns
     -------
@@ -157,15 +167,19 @@ def step(
     """
     again = 1 + len(guidance)
     following, outlook = advance(params, config, rows, jnp.concatenate([played] * again), heard, cond)
-    coarser = jnp.zeros_like(outlook[:, 0])
+    streams = len(played)
+    coarser = jnp.zeros_like(outlook[:streams, 0])
     codes = []
     for level in range(config.levels):
-        logits = level_logits(params, level, outlook[:, level], coarser)
-        steered, *without = jnp.split(logits, again)
-        logits = steered
-        for weight, free in zip(guidance, without, strict=True):
-            logits = logits + weight[:, None] * (steered - free)
+        if level < GUIDED_LEVELS:
+            every = level_logits(params, level, outlook[:, level], jnp.concatenate([coarser] * again))
+            steered, *without = jnp.split(every, again)
+            logits = steered
+            for weight, free in zip(guidance, without, strict=True):
+                logits = logits + weight[:, None] * (steered - free)
+        else:
+            logits = level_logits(params, level, outlook[:streams, level], coarser)
         tilted = logits + temperature[:, None] * noise[:, level]
         codes.append(_largest(jnp.where(most_likely(logits, top_k), tilted, -jnp.inf)))
-        coarser = coarser + jnp.concatenate([params["codes"][level][codes[-1]]] * again)
+        coarser = coarser + params["codes"][level][codes[-1]]
     return following, jnp.stack(codes, axis=-1)

@@ -65,8 +65,8 @@ def _start(config: LMConfig, codec: Path) -> Tree:
     return params
 
 
-def _grown(config: LMConfig, codec: Path, earlier: Path) -> Tree:
-    """Parameters of an earlier model, of as many levels or fewer; levels that it has not begin fresh.
+def _fitted(config: LMConfig, codec: Path, earlier: Path) -> Tree:
+    """Parameters of an earlier model; levels that it has not begin fresh, those that are too many are left out.
 
     Raises
     ------
@@ -76,22 +76,22 @@ def _grown(config: LMConfig, codec: Path, earlier: Path) -> Tree:
     old, about = read_tree(earlier)
     levels = int(about["config"]["levels"])
     same = {name: value for name, value in about["config"].items() if name != "levels"}
-    if levels > config.levels or same != {k: v for k, v in dataclasses.asdict(config).items() if k != "levels"}:
+    if same != {name: value for name, value in dataclasses.asdict(config).items() if name != "levels"}:
         raise ValueError(f"{earlier} is a model of other sizes, {about['config']}: train without --from")
     fresh = _start(config, codec)
-    grown = {**fresh, **{name: jax.tree.map(jnp.asarray, leaf) for name, leaf in old.items()}}
+    fitted = {**fresh, **{name: jax.tree.map(jnp.asarray, leaf) for name, leaf in old.items()}}
     for name in ("codes", "refine_in", "refine_out", "heads"):
-        grown[name] = jnp.concatenate([jnp.asarray(old[name]), fresh[name][levels:]])
+        fitted[name] = jnp.concatenate([jnp.asarray(old[name])[: config.levels], fresh[name][levels:]])
     # a new level says nothing yet, and the sum over levels is scaled by the root of their number
-    grown["codes"] = grown["codes"].at[levels:].multiply(0.1)
-    grown["enter"] = {"kernel": jnp.asarray(old["enter"]["kernel"]) * (config.levels / levels) ** 0.5}
-    grown["nothing"] = jnp.asarray(old["nothing"]) * (levels / config.levels) ** 0.5
-    wide = levels * config.depth_width
-    grown["descend"] = {
-        name: fresh["descend"][name].at[..., :wide].set(jnp.asarray(old["descend"][name]))
+    fitted["codes"] = fitted["codes"].at[levels:].multiply(0.1)
+    fitted["enter"] = {"kernel": jnp.asarray(old["enter"]["kernel"]) * (config.levels / levels) ** 0.5}
+    fitted["nothing"] = jnp.asarray(old["nothing"]) * (levels / config.levels) ** 0.5
+    wide = min(levels, config.levels) * config.depth_width
+    fitted["descend"] = {
+        name: fresh["descend"][name].at[..., :wide].set(jnp.asarray(old["descend"][name])[..., :wide])
         for name in ("kernel", "bias")
     }
-    return grown
+    return fitted
 
 
 def train(
@@ -133,7 +133,7 @@ def train(
     check = jax.jit(lambda params, batch: _nats(params, config, batch))
 
     out.mkdir(parents=True, exist_ok=True)
-    params = _start(config, codec) if earlier is None else _grown(config, codec, earlier)
+    params = _start(config, codec) if earlier is None else _fitted(config, codec, earlier)
     state = optimiser.init(params)
     step, spent = 0, 0.0
     if resume:

@@ -12,6 +12,7 @@ from jackdaw.engine.models.contract import Chord, Clock, Controls
 from jackdaw.engine.models.sampling import most_likely
 from jackdaw.engine.models.tiny_lm import (
     CONDITION_SIZE,
+    GUIDED_LEVELS,
     NOTHING,
     SOBER,
     LMConfig,
@@ -175,6 +176,21 @@ def test_guidance_of_nothing_changes_nothing(params):
     _, plain = generate(params, init_row(CONFIG), 20)
     for guidance in ([0.0], [3.0], [3.0, 1.0]):  # no row has a condition: there is nothing to be guided by
         np.testing.assert_array_equal(generate(params, init_row(CONFIG), 20, guidance=guidance)[1], plain)
+
+
+def test_guidance_moves_the_levels_that_tell_the_score_and_no_others(params):
+    """The likeliest codes, held against the formula, each level with the codes that were chosen before it."""
+    played, heard, cond, _ = example(batch=2, frames=1)
+    given = {"played": played[:1, 0], "heard": heard[:, 0], "cond": 3 * cond[:, 0]}
+    noise, rows = NOISE(1, 0)[None], [init_row(CONFIG), init_row(CONFIG)]
+    still = {"temperature": np.float32([0.0]), "top_k": np.int32([CONFIG.codebook])}
+    _, codes = STEP(by_level(params), rows=rows, noise=noise, guidance=np.float32([[4.0]]), **given, **still)
+    both = np.concatenate([played[:1, 0]] * 2), heard[:, 0], 3 * cond[:, 0], np.concatenate([codes] * 2)
+    _, logits = frame_logits(by_level(params), rows, *both)
+    plain = [int(np.argmax(steered)) for steered, _ in logits]
+    guided = [int(np.argmax(steered + 4.0 * (steered - free))) for steered, free in logits]
+    assert all(a != b for a, b in zip(plain, guided, strict=True))  # so that either can be told
+    assert codes[0].tolist() == guided[:GUIDED_LEVELS] + plain[GUIDED_LEVELS:]
 
 
 PARTS = {
