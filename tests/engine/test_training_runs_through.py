@@ -100,6 +100,26 @@ def test_what_was_trained_plays(run: Path, tmp_path: Path) -> None:
     assert np.isfinite(audio).all()
 
 
+def test_a_model_of_other_levels_goes_on(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """From 8 levels to 6 and back again; other sizes are refused with a word of what is wrong."""
+    weights, earlier = run / "lm" / "tiny_lm.safetensors", tmp_path / "earlier.safetensors"
+    fewer = SETTINGS.replace("[lm]\nlevels = 8", "[lm]\nlevels = 6").replace("[1.0, 1.0, 1.0,", "[1.0,")
+    for text, levels in ((fewer, 6), (SETTINGS, 8)):
+        shutil.copy(weights, earlier)
+        (tmp_path / "settings.toml").write_text(text)
+        given = ["--run", str(run), "--settings", str(tmp_path / "settings.toml"), "--from", str(earlier)]
+        assert main(["train", "lm", *given, "--minutes", "0.01"]) == 0
+        before, _ = read_tree(earlier)
+        after, about = read_tree(weights)
+        assert about["config"]["levels"] == levels
+        assert len(after["codes"]) == len(after["heads"]) == levels
+        # what both have is nearly as it was, the step being small
+        np.testing.assert_allclose(after["heads"][:6], before["heads"][:6], atol=0.05)
+    (tmp_path / "settings.toml").write_text(SETTINGS.replace("width = 64\nheads", "width = 32\nheads"))
+    assert main(["train", "lm", *given, "--minutes", "0.01"]) == 1
+    assert "other sizes" in capsys.readouterr().err
+
+
 def spent(folder: Path, step: str) -> tuple[int, float]:
     """Steps and seconds of a checkpoint."""
     tree, about = read_tree(folder / step / "checkpoint.safetensors")
