@@ -68,8 +68,8 @@ its logits: chosen soberly, partials hold steadier."""
 
 GRIP = 3.0
 """Weight of classifier-free guidance by clock, chord, notes and what is heard. In four clips of 12 s, a chord
-recogniser found 0.12 of the asked triads without it, 0.81 with it; a tracker found the tempo of one, and of all
-four."""
+recogniser found 0.12 of the asked triads without it, 0.81 with it on all levels; a tracker found the tempo of one, and
+of all four."""
 
 GUIDED_LEVELS = 2
 """Levels that are guided: those that tell the score. The others follow from them; guided as well, they blur the sound:

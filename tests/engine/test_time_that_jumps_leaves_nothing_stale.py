@@ -1,6 +1,8 @@
 """When the studio's time starts, stops, jumps or changes its tempo, what is played soon belongs to the new time."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -136,12 +138,18 @@ def clicks(played: list[Audio]) -> bool:
     return bool(np.abs(np.diff(np.concatenate(played)[RATE // 4 :])).max() >= 2 * steepest + 2 * fade)
 
 
-def test_jumps_do_not_click() -> None:
+@contextmanager
+def at_a_desk_with_a_tone() -> Iterator[Desk]:
+    """Let a model play a steady tone, and yield who drives the transport."""
     model = Ticking()
     model.tone = True
     with playing(model, PATIENT) as (_, name), Reader(name, freewheel=False) as reader:
         reader.wait_until_engine_is_ready()
-        desk = Desk(reader)
+        yield Desk(reader)
+
+
+def test_jumps_do_not_click() -> None:
+    with at_a_desk_with_a_tone() as desk:
         desk.rolling = True
         played = [desk.play(0.5)[0]]
         for jump in (1.3, 2.7, 0.4):
@@ -151,11 +159,7 @@ def test_jumps_do_not_click() -> None:
 
 
 def test_starts_and_stops_do_not_click() -> None:
-    model = Ticking()
-    model.tone = True
-    with playing(model, PATIENT) as (_, name), Reader(name, freewheel=False) as reader:
-        reader.wait_until_engine_is_ready()
-        desk = Desk(reader)
+    with at_a_desk_with_a_tone() as desk:
         played = [desk.play(0.5)[0]]
         for _ in range(2):
             for rolling in (True, False):
