@@ -1,5 +1,6 @@
 """The native library, opened through cffi; the C headers are the one definition of every struct and function."""
 
+import ctypes
 import re
 import sys
 from pathlib import Path
@@ -7,10 +8,10 @@ from typing import Any
 
 from cffi import FFI
 
-__all__ = ["ffi", "lib", "library_path"]
+__all__ = ["ffi", "lib", "library_path", "xla_calls"]
 
 _HEADERS = ("segment.h", "tap.h", "news.h", "session.h", "timebase.h", "pghi.h")
-_LIBRARY = "libjackdaw_dsp.so"
+_LIBRARY, _XLA_LIBRARY = "libjackdaw_dsp.so", "libjackdaw_xla.so"
 
 
 def _declarations(text: str) -> str:
@@ -29,6 +30,11 @@ def _find(relative: str) -> Path:
         f"jackdaw.dsp: {relative} is in none of {', '.join(map(str, folders))}: "
         "build it with `pip install --no-build-isolation -e .`"
     )
+
+
+def xla_calls() -> ctypes.CDLL:
+    """Open the library of what XLA calls from compiled steps."""
+    return ctypes.CDLL(str(_find(_XLA_LIBRARY)))
 
 
 def _open() -> tuple[FFI, Any, str]:

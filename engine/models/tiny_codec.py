@@ -28,7 +28,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jackdaw.engine.models.products import Dense, product
+from jackdaw.engine.models.products import Dense, on_processor, product
 from jackdaw.engine.models.tiny_spectrum import BANDS, FRAMES_PER_TOKEN
 
 __all__ = [
@@ -50,8 +50,10 @@ __all__ = [
     "encode_step",
     "init_params",
     "log_bands",
+    "nearest",
     "quantise",
     "score_logits",
+    "searchable",
     "told_by",
 ]
 
@@ -291,6 +293,30 @@ def quantise(codebooks: Array, latent: Array, paths: int = _PATHS) -> Array:
         codes = jnp.take_along_axis(codes, parent[..., None], axis=-2)
         codes = jnp.concatenate([codes, code[..., None].astype(jnp.int32)], axis=-1)
     return codes[..., 0, :]
+
+
+def searchable(codebooks: Array) -> dict[str, Array]:
+    """Return codebooks (levels, codes, size) laid out for :func:`nearest`."""
+    turned = jnp.swapaxes(codebooks, 1, 2).astype(jnp.bfloat16)
+    return {"turned": turned, "squares": jnp.sum(jnp.square(turned.astype(jnp.float32)), axis=1)}
+
+
+def nearest(books: Params, latent: Array) -> Array:
+    """Return what :func:`quantise` does, where time matters: codes int32 (rows, levels) of latents (rows, size).
+
+    Parameters
+    ----------
+    books
+        From :func:`searchable`: the codebooks as bfloat16.
+    latent
+        Float32, from :func:`encode_latent`.
+    """
+    result = jax.ShapeDtypeStruct((len(latent), len(books["squares"])), jnp.int32)
+
+    def plain(latent: Array, turned: Array, _squares: Array) -> Array:
+        return quantise(jnp.swapaxes(turned, 1, 2).astype(jnp.float32), latent)
+
+    return on_processor("jd_nearest", result, (latent, books["turned"], books["squares"]), plain)
 
 
 def encode_step(params: Params, state: State, bands: Array, *, config: CodecConfig = _DEFAULT) -> tuple[State, Array]:

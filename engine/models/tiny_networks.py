@@ -33,7 +33,9 @@ State = Mapping[str, Any]
 
 
 def _encode(params: Params, bands: jax.Array, *, config: codec.CodecConfig, levels: int) -> jax.Array:
-    return codec.encode_step(params, codec.encode_init(config), bands, config=config)[1][0, :levels]
+    """Return the codes (batch, levels) of a token frame's bands, (batch, FRAMES_PER_TOKEN, 3, BANDS)."""
+    latent = codec.encode_latent(params, codec.encode_init(config), bands, config=config)[1][:, 0]
+    return codec.nearest(params["search"], latent)[:, :levels]
 
 
 def _mix(
@@ -42,8 +44,7 @@ def _mix(
     """Return the codes of what sounds together, and of what is heard alone."""
     heard = gains[0] * bands
     mixed = jnp.sqrt(heard**2 + (gains[1] * own) ** 2)
-    both = jnp.stack([mixed, heard])
-    codes = codec.encode_step(params, codec.encode_init(config), both, config=config)[1][:, 0, :levels]
+    codes = _encode(params, jnp.stack([mixed, heard]), config=config, levels=levels)
     return codes[0], codes[1]
 
 
@@ -111,10 +112,14 @@ class Networks:
                 f"{lm_config.levels} of {lm_config.codebook}: these weights do not belong together"
             )
         by_level = {
-            "codec": {**params["codec"], "codebooks": tuple(params["codec"]["codebooks"])},
+            "codec": {
+                **params["codec"],
+                "codebooks": tuple(params["codec"]["codebooks"]),
+                "search": codec.searchable(params["codec"]["codebooks"]),
+            },
             "lm": stream.by_level(params["lm"]),
         }
-        self._params = cpu.settled(halved(by_level) if cpu.multiplies_bfloat16() else by_level)
+        self._params = cpu.settled(halved(by_level))
         self._codec_config, self._lm_config = codec_config, lm_config
         self._nothing = jnp.full(lm_config.levels, lm.NOTHING, jnp.int32)
         self._frame = jax.jit(partial(_frame, codec_config=codec_config, lm_config=lm_config))
@@ -186,7 +191,7 @@ class Networks:
 
     def encode(self, bands: NDArray[np.float32]) -> NDArray[np.int32]:
         """Return the codes (levels,) of a token frame's bands, (FRAMES_PER_TOKEN, 3, BANDS)."""
-        return np.asarray(self._encode(self._params["codec"], bands))
+        return np.asarray(self._encode(self._params["codec"], bands[None])[0])
 
     def decode(self, state: Any, codes: NDArray[np.int32]) -> tuple[Any, NDArray[np.float32]]:
         """Return the decoder's next state and the bands of a token frame; `state` None starts a stream."""

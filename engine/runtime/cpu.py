@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["cache_folder", "configure", "multiplies_bfloat16", "settled"]
+__all__ = ["cache_folder", "configure", "settled"]
 
 _LARGE_PAGE = 2 << 20
 _ALIGNMENT = 64
@@ -29,12 +29,6 @@ def cache_folder() -> Path:
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0].splitlines()
     kind = "".join(line for line in lines if line.startswith(("model name", "flags", "Features", "CPU part")))
     return base / "jackdaw" / f"xla-{hashlib.sha256(kind.encode()).hexdigest()[:12]}"
-
-
-def multiplies_bfloat16() -> bool:
-    """Return whether the processor has instructions for products of bfloat16, which XLA uses."""
-    flags = Path("/proc/cpuinfo").read_text(encoding="utf-8").partition("flags")[2].partition("\n")[0].split()
-    return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
 def configure() -> None:
