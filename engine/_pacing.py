@@ -22,6 +22,8 @@ __all__ = ["Observation", "Pace", "StepTimes", "adapt", "demand", "first_pace"]
 
 CALM_S = 30.0
 SAFETY = 1.5
+STALL_S = 0.075
+FULLEST = 0.93
 JITTER_S = 0.010
 GROWTH = 1.25
 SHRINK_AT = 0.9
@@ -38,6 +40,8 @@ class Observation:
         Monotonic seconds.
     p99
         99th percentile of the step time, seconds, the wait for the device's other sessions included; 0 if unknown.
+    load
+        Median of the step time as a share of what a step lasts, 0 if unknown; 1 is a model that just keeps up.
     underruns
         Times the ring ran dry so far.
     rate, period
@@ -50,6 +54,7 @@ class Observation:
 
     now: float
     p99: float
+    load: float
     underruns: int
     rate: int
     period: int
@@ -83,12 +88,17 @@ class Pace:
 
 
 def demand(seen: Observation) -> int:
-    """Return the target that the step times ask for: 1.5 x p99, two periods and 10 ms, between floor and ceiling.
+    """Return the target that the step times ask for: what a slow step takes, two periods and 10 ms, between floor and
+    ceiling.
 
-    Two periods and 10 ms are needed in any case: the renderer plays nothing with less.
+    A slow step takes 1.5 x p99. While it catches up after a stall, a model that hardly keeps up meets the next one: what
+    waits grows as load / (1 - load), as in any queue, and so does what is kept ready, in whole STALL_S. Two periods
+    and 10 ms are needed in any case: the renderer plays nothing with less.
     """
     least = 2 * seen.period + math.ceil(JITTER_S * seen.rate)
-    needed = math.ceil(SAFETY * seen.p99 * seen.rate) + least
+    load = min(seen.load, FULLEST)
+    slow_s = max(SAFETY * seen.p99, STALL_S * int(load / (1.0 - load)))
+    needed = math.ceil(slow_s * seen.rate) + least
     return max(min(max(seen.floor, needed), seen.ceiling), least)
 
 

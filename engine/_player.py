@@ -49,6 +49,7 @@ _IDLE_S = 0.01
 _POLL_S = 0.02
 _FREEWHEEL_POLL_S = 0.0005
 _ADAPT_S = 0.25
+_SETTLED = 50  # steps after which their median tells the load: the first ones are slow
 _FADE_OUT_S = 0.05
 _RESET_FADE_S = 0.01
 _DRAIN_S = 3.0
@@ -139,7 +140,7 @@ class Player:
         self._letters: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
         self._letters_lock = threading.Lock()
         self._spans = StepTimes()
-        self._p99 = 0.0
+        self._p99, self._load = 0.0, 0.0
         self._cost = 0.0
         self._free_since = 0.0
         self._waited = 0.0
@@ -249,6 +250,7 @@ class Player:
             ceiling_s=self._shared.ceiling_s,
             now=time.monotonic(),
             p99=0.0 if self._is_fresh else self._p99,
+            load=0.0 if self._is_fresh else self._load,
         )
         if not goes_on:
             self._read_midi(stream.rate)
@@ -480,9 +482,11 @@ class Player:
         if now - self._adapted < _ADAPT_S:
             return
         self._adapted = now
-        self._p99 = self._spans.quantiles()[2]
+        p50, _, self._p99 = self._spans.quantiles()
+        if self._spans.count >= _SETTLED:
+            self._load = p50 / self.model.spec.step_seconds
         self._writer.publish(step_ns_p99=int(shared.times.quantiles()[2] * 1e9))
-        if stream.adapt(now, self._p99):
+        if stream.adapt(now, self._p99, self._load):
             self._publish_pace(stream)
             target = round(stream.pace.target / stream.rate * 1e3, 1)
             shared.say("pace", target_ms=target, p99_ms=round(self._p99 * 1e3, 2))

@@ -64,8 +64,9 @@ class Stream:
         ``aligned`` or ``newest``.
     floor_s, ceiling_s
         Least and most music kept ready, seconds.
-    now, p99
-        For the first pace: monotonic seconds, and the p99 of the step time in seconds (0: as if steps took no time).
+    now, p99, load
+        For the first pace: monotonic seconds, the p99 of the step time in seconds, and its median as a share of what a
+        step lasts (0: as if steps took no time).
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Stream:
         ceiling_s: float,
         now: float,
         p99: float,
+        load: float,
     ) -> None:
         if hear not in ("aligned", "newest"):
             raise ValueError(f"hear is {hear!r}; give 'aligned' or 'newest'")
@@ -101,12 +103,13 @@ class Stream:
         self._floor = round(floor_s * self.rate)
         room = writer.capacity - 2 * self._step_frames - self._delay - self._period
         self._ceiling = max(self._floor, min(round(ceiling_s * self.rate), room // 2))
-        self.pace: Pace = first_pace(self._observation(now, p99))
+        self.pace: Pace = first_pace(self._observation(now, p99, load))
 
-    def _observation(self, now: float, p99: float) -> Observation:
+    def _observation(self, now: float, p99: float, load: float) -> Observation:
         return Observation(
             now=now,
             p99=p99,
+            load=load,
             underruns=self._writer.counters.underruns,
             rate=self.rate,
             period=self._period,
@@ -145,12 +148,12 @@ class Stream:
     def _is_played(self) -> bool:
         return self._writer.out_read > self.start
 
-    def adapt(self, now: float, p99: float) -> bool:
+    def adapt(self, now: float, p99: float, load: float) -> bool:
         """Let the pace follow what was observed; return whether it changed."""
         if self._writer.freewheeling or not self._is_played:
             return False
         before = self.pace
-        self.pace = adapt(before, self._observation(now, p99))
+        self.pace = adapt(before, self._observation(now, p99, load))
         return self.pace.loop != before.loop
 
     def due(self) -> float:

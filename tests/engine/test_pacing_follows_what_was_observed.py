@@ -9,7 +9,7 @@ from jackdaw.engine._pacing import CALM_S, Observation, Pace, StepTimes, adapt, 
 
 def seen(**changes: float) -> Observation:
     values = {
-        "now": 0.0, "p99": 0.010, "underruns": 0, "rate": 48000, "period": 256, "step": 1920, "delay": 0,
+        "now": 0.0, "p99": 0.010, "load": 0.1, "underruns": 0, "rate": 48000, "period": 256, "step": 1920, "delay": 0,
         "floor": 9600, "ceiling": 96000,
     }  # fmt: skip
     return Observation(**{**values, **changes})  # type: ignore[arg-type]
@@ -25,6 +25,22 @@ def test_slow_steps_raise_the_target_at_once() -> None:
     pace = first_pace(seen())
     slower = adapt(pace, seen(now=0.1, p99=0.3))
     assert slower.target >= 1.5 * 0.3 * 48000
+
+
+def test_a_model_that_hardly_keeps_up_keeps_more_ready() -> None:
+    targets = [demand(seen(p99=0.04, load=load)) for load in (0.1, 0.5, 0.66, 0.8, 0.9, 0.95, 1.5)]
+    assert targets[0] == targets[1] == seen().floor
+    assert demand(seen(load=0.49, floor=2400)) == 2400
+    assert targets == sorted(targets)
+    assert targets[3] >= 0.3 * 48000
+    assert targets[4] >= 0.6 * 48000
+    assert targets[-1] == targets[-2] <= seen().ceiling
+
+
+def test_a_load_that_wavers_a_little_changes_nothing() -> None:
+    pace = first_pace(seen(load=0.81))
+    for load in (0.805, 0.82, 0.83, 0.815, 0.81):
+        assert adapt(pace, seen(load=load)).loop == pace.loop
 
 
 def test_an_underrun_raises_the_target_at_once_and_only_once() -> None:
@@ -54,6 +70,7 @@ observations = st.builds(
     seen,
     now=st.floats(0, 1000),
     p99=st.floats(0, 5),
+    load=st.floats(0, 3),
     underruns=st.integers(0, 5),
     rate=st.sampled_from([44100, 48000, 88200, 96000, 192000]),
     period=st.sampled_from([16, 64, 128, 256, 441, 1024, 4096]),
