@@ -11,11 +11,16 @@ from typing import Any
 __all__ = ["append"]
 
 
+_INSTRUCTIONS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "asimddp", "i8mm")
+
+
 def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.machine()
+    """Return the processor's name and those of its instruction sets on which figures hang."""
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    told = dict(reversed([(key.strip(), value.strip()) for key, _, value in (line.partition(":") for line in lines)]))
+    has = (told.get("flags") or told.get("Features") or "").split()
+    sets = [name for name in _INSTRUCTIONS if name in has]
+    return " ".join([told.get("model name", platform.machine()), *sets])
 
 
 def append(name: str, figures: dict[str, Any]) -> None:

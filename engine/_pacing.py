@@ -91,9 +91,9 @@ def demand(seen: Observation) -> int:
     """Return the target that the step times ask for: what a slow step takes, two periods and 10 ms, between floor and
     ceiling.
 
-    A slow step takes 1.5 x p99. While it catches up after a stall, a model that hardly keeps up meets the next one: what
-    waits grows as load / (1 - load), as in any queue, and so does what is kept ready, in whole STALL_S. Two periods
-    and 10 ms are needed in any case: the renderer plays nothing with less.
+    A slow step takes 1.5 x p99. A model that hardly keeps up still makes good a stall when the next one comes:
+    what waits grows as load / (1 - load), as in any queue, and so does what is kept ready, in whole STALL_S. Two
+    periods and 10 ms are needed in any case: the renderer plays nothing with less.
     """
     least = 2 * seen.period + math.ceil(JITTER_S * seen.rate)
     load = min(seen.load, FULLEST)

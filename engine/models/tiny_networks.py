@@ -6,8 +6,8 @@ the model goes on with what it has played and hardly turns to a new chord. Guide
 history (a row). A call is compiled once for each number of streams, and for guided by style and not: if not, the first
 row stands for the third. In a guided call, a stream whose guidance is 0 plays what it would play unguided.
 
-Invariants: nothing of a stream depends on the others of a call, up to rounding, since the order of a matrix product's
-sums changes with the number of its rows. States are values.
+Matrices are bfloat16 where they lie, float32 where they are multiplied. Invariants: nothing of a stream depends on the
+others of a call, up to rounding. States are values.
 """
 
 from collections.abc import Mapping, Sequence

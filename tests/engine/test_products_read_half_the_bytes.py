@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+
 from jackdaw.engine.models.products import Dense, halved, product
 from jackdaw.engine.models.tiny_codec import nearest, quantise, searchable
 
