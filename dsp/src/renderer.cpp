@@ -90,16 +90,24 @@ void look(AudioState& a) noexcept {
     a.out_read = a.out_write;
 }
 
+// Pass over the music that was made for a reader before this one: an epoch of its own will begin. Looked at before.
+void pass_over(AudioState& a) noexcept {
+    const jd_header* h = a.segment->header;
+    const uint64_t served = load_acquire(&h->epoch_reader);
+    if (served != 0 && served != load_relaxed(&h->reader_instance)) a.out_read = a.out_write;
+}
+
 // Follow the writer: a new epoch leaves the music before it behind.
 void follow(AudioState& a) noexcept {
     const jd_header* h = a.segment->header;
     const uint64_t epoch = load_acquire(&h->epoch); // before epoch_start, before out_write
     const uint64_t epoch_start = load_acquire(&h->epoch_start);
     look(a);
-    if (epoch == a.epoch) return;
+    if (epoch == a.epoch) return pass_over(a);
     a.epoch = epoch;
     a.dry = false;
     if (epoch_start - a.out_read <= fill(a)) skip_to(a, epoch_start);
+    pass_over(a);
 }
 
 bool playable(const jd_client* client, const AudioState& a) noexcept {
@@ -266,6 +274,7 @@ void jackdaw::exchange_segment(jd_client* client, jd_segment* segment) noexcept 
         const uint64_t epoch_start = load_acquire(&h->epoch_start);
         look(a);
         if (epoch_start - a.out_read <= fill(a)) a.out_read = epoch_start; // it may have begun while nobody read
+        pass_over(a);
     }
     client->rendering.store(segment);
 }

@@ -138,6 +138,7 @@ uint32_t jd_writer_read_midi(jd_segment* segment, jd_midi_event* events, uint32_
 void jd_writer_reset(jd_segment* segment) {
     jd_header* header = segment->header;
     store_release(&header->epoch_start, segment->out_write);
+    store_release(&header->epoch_reader, load_acquire(&header->reader_instance));
     store_release(&header->epoch, load_relaxed(&header->epoch) + 1);
 }
 

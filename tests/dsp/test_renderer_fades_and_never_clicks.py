@@ -353,3 +353,25 @@ def test_odd_shapes_of_input_and_output_are_served(pair: Pair) -> None:
     assert render(None, 0).shape == (0, 2)
     writer.skip_input(1000)
     assert np.array_equal(writer.read_input(100), np.full((100, 2), 0.5, np.float32))  # mono is copied to both
+
+
+def test_a_reader_hears_nothing_that_was_made_for_the_one_before_it(session: str) -> None:
+    with SegmentWriter.open(session) as writer:
+        writer.publish(target=9600, ring_rate=48000)
+        with SegmentReader.attach(session) as first:
+            first.set_reader(48000, 480)
+            first.arm(True)
+            writer.reset()
+            writer.write(ramp(0, 30_000))
+            assert first.renderer.render(None, 4800).any()
+        with SegmentReader.attach(session) as second:
+            second.set_reader(48000, 480)
+            second.arm(True)
+            assert not second.renderer.render(None, 4800).any()
+            writer.write(ramp(30_000, 4800))  # a step that was under way for the first
+            assert not second.renderer.render(None, 4800).any()
+            writer.reset()
+            writer.write(ramp(100_000, 20_000))
+            heard = second.renderer.render(None, 4800)
+            assert np.array_equal(heard[FADE:], ramp(100_000 + FADE, 4800 - FADE))
+            assert second.counters.underruns == 0

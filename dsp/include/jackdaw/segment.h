@@ -139,7 +139,8 @@ typedef struct jd_header {
     double told_beat;         /* place in the bar from 0, as it was heard at told_ns */
     uint64_t told_beats_per_bar;
     uint64_t told_ns;
-    uint64_t reserved8[2];
+    uint64_t epoch_reader;    /* reader_instance when the present epoch began: another reader waits for its own; 0 = none */
+    uint64_t reserved8[1];
 
     /* ---- line 9 on: callback time histogram (audio thread) ---------------------------------------------------- */
     uint64_t histogram[64];
