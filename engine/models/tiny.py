@@ -7,8 +7,9 @@ One step, in order:
    model chose last. Own bands come straight from the decoder, so both parts of the mix lie on the same frame,
    although the sound of that frame leaves the synthesis only LOOKAHEAD samples later.
 2. The language model chooses the next frame's codes. It runs with and without what leads it (clock, chord, notes) side
-   by side, so that it can be led firmly; guided by the style, without that as well, and unguided
-   the first history stands for the third, until guidance is turned up.
+   by side, so that it can be led firmly; while nobody tells the harmony, what leads is the style as well. Guided by the
+   style by hand, it runs without that, too, and unguided the first history stands for the third, until guidance is
+   turned up.
 3. The codec's decoder makes band magnitudes of them, and the synthesis makes audio, rounded off above -3 dBFS.
 
 A band needs somebody to count. Where no clock is given, the stream counts for itself, at the tempo and in the metre in
@@ -169,14 +170,17 @@ class Tiny:
 
     def _led(
         self, state: Mapping[str, Any], controls: Controls, alone: int, heard: Chord | None
-    ) -> tuple[Clock, Chord | None]:
-        """Return the clock and the chord of a step: what is given, else what the stream counts for itself."""
+    ) -> tuple[Clock, Chord | None, bool]:
+        """Return the clock and the chord of a step: what is given, else what the stream counts for itself.
+
+        And whether it is by itself: nobody tells the harmony.
+        """
         bpm, beats = self.usual(controls.style)
         clock = controls.clock or Clock(bpm=bpm, beat=float(state["beat"]) % beats, beats_per_bar=beats)
         chord = controls.chord or heard
         if chord is not None or alone < ALONE:
-            return clock, chord
-        return clock, PROGRESSION[int(state["bar"]) % len(PROGRESSION)]
+            return clock, chord, False
+        return clock, PROGRESSION[int(state["bar"]) % len(PROGRESSION)], True
 
     def step(self, state: dict[str, Any], controls: Controls, heard: Audio | None) -> tuple[dict[str, Any], Audio]:
         """Make 40 ms of audio; see the contract."""
@@ -240,12 +244,12 @@ class Tiny:
         hears = level > 10.0 ** (GATE_DB / 20.0)
         alone = 0 if hears or controls.notes else min(int(state["alone"]) + 1, ALONE)
         known = harmony.listen(state["harmony"], sound if controls.follow else _SILENCE)
-        clock, chord = self._led(state, controls, alone, harmony.standing(known))
+        clock, chord, by_itself = self._led(state, controls, alone, harmony.standing(known))
         held = controls.notes
         begun = frozenset() if held is None else held - frozenset(np.flatnonzero(state["held"]).tolist())
         steered = lm.condition(controls.with_(clock=clock, chord=chord), begun)
         unled, unstyled = steered.copy(), steered.copy()
-        unled[lm.STYLE_DIMS : lm.STYLE_DIMS + lm.LED_DIMS] = 0.0
+        unled[0 if by_itself else lm.STYLE_DIMS : lm.STYLE_DIMS + lm.LED_DIMS] = 0.0
         unstyled[: lm.STYLE_DIMS] = 0.0
         steer = {
             "heard": spectrum.analyse_step(state["ear"], sound)[1] if hears else None,
@@ -254,6 +258,7 @@ class Tiny:
             "temperature": np.float32(controls.temperature),
             "top_k": np.int32(min(max(controls.top_k, 1), self._spec.codebook)),
             "guidance": np.float32(controls.guidance),
+            "grip": np.array(lm.GRIP_ALONE if by_itself else lm.GRIP, np.float32),
         }
         beat = clock.beat + clock.bpm / 60.0 * self._spec.step_seconds
         turns = int(beat // clock.beats_per_bar)

@@ -60,6 +60,8 @@ __all__ = [
 FLOOR = 1e-4
 """Added to magnitudes before the logarithm (-80 dB of a full-scale sine), and taken away again after decoding."""
 
+_RUMBLE = 2  # bands, below 37.5 Hz
+
 HEARING = 3e-4
 """The same for the encoder, higher (-70 dB), so that codes are not spent on what is hardly heard."""
 CENTRE, SPREAD = -6.5, 2.5
@@ -373,6 +375,10 @@ def decode_step(params: Params, state: State, codes: Array, *, config: CodecConf
     -------
     state, bands
         The next state, and magnitudes of left, right and mid, float32 (..., 4 * n, 3, BANDS), linear, >= 0.
+        What lies below 37.5 Hz is no louder than the band above it: codes of no music can mean a rumble far over full
+        scale.
     """
     after, logs = decode_latent(params, state, codes_to_latent(params, codes), config=config)
-    return after, jnp.maximum(jnp.exp(jnp.minimum(logs, _LOUDEST)) - FLOOR, 0)
+    bands = jnp.maximum(jnp.exp(jnp.minimum(logs, _LOUDEST)) - FLOOR, 0)
+    lowest, others = bands[..., :_RUMBLE], bands[..., _RUMBLE:]
+    return after, jnp.concatenate([jnp.minimum(lowest, others[..., :1]), others], axis=-1)

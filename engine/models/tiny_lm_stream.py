@@ -156,8 +156,8 @@ def step(
     top_k
         Int32 (streams,), 1 .. codebook: codes of each level that can be chosen.
     guidance
-        Float32 (ways, streams), 0 or more ways: weights w of classifier-free guidance (Ho and Salimans 2022), logits =
-        c + sum of w (c - u), where u are the logits of a way's row, in the first GUIDED_LEVELS levels. All rows of a
+        Float32 (ways, streams, GUIDED_LEVELS), 0 or more ways: weights w of classifier-free guidance (Ho and Salimans
+        2022), logits = c + sum of w (c - u), where u are the logits of a way's row, of the first levels. All rows of a
         stream get the same codes.
 
     Returns
@@ -176,7 +176,7 @@ def step(
             steered, *without = jnp.split(every, again)
             logits = steered
             for weight, free in zip(guidance, without, strict=True):
-                logits = logits + weight[:, None] * (steered - free)
+                logits = logits + weight[:, level, None] * (steered - free)
         else:
             logits = level_logits(params, level, outlook[:streams, level], coarser)
         tilted = logits + temperature[:, None] * noise[:, level]

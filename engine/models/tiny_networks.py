@@ -1,8 +1,8 @@
 """The networks of `tiny`, compiled: one frame of one or several streams in one call.
 
 All streams of a call share the weights' way through the processor's caches, which is most of what a frame costs. Every
-stream is guided by what leads it (musical time, harmony, notes), with the weight GRIP: left to itself,
-the model goes on with what it has played and hardly turns to a new chord. Guided by style as well, a stream has a third
+stream is guided by what leads it (musical time, harmony, notes), as its steer says: left to itself,
+the model goes on with what it has played and hardly turns to a new chord. Guided by style by hand, a stream has a third
 history (a row). A call is compiled once for each number of streams, and for guided by style and not: if not, the first
 row stands for the third. In a guided call, a stream whose guidance is 0 plays what it would play unguided.
 
@@ -150,9 +150,9 @@ class Networks:
             From :meth:`init` or an earlier call.
         steers
             For each stream ``heard`` (None, or bands of the input, (FRAMES_PER_TOKEN, 3, BANDS)), ``gains`` (of the
-            input and of the model's own part), ``temperature``, ``guidance`` (float32), ``top_k`` (int32), and
-            ``cond``: the whole condition, the one without what leads and the one without the style, float32
-            (3, CONDITION_SIZE).
+            input and of the model's own part), ``temperature``, ``guidance`` (float32), ``top_k`` (int32), ``grip``
+            (float32 (GUIDED_LEVELS,), weights of the guidance by what leads), and ``cond``: the whole condition, the
+            one without what leads and the one without the style, float32 (3, CONDITION_SIZE).
 
         Returns
         -------
@@ -165,7 +165,8 @@ class Networks:
         given: dict[str, Any] = {name: np.stack([steer[name] for steer in steers]) for name in ("temperature", "top_k")}
         given |= {name: np.stack([state[name] for state in states]) for name in ("seed", "frame")}
         given["cond"] = np.stack([steer["cond"][way] for way in ways for steer in steers])
-        weights = [[lm.GRIP] * len(steers), [steer["guidance"] for steer in steers]]
+        by_hand = np.array([1.0, 1.0, 0.0, 0.0], np.float32)  # the levels that tell the score
+        weights = [[steer["grip"] for steer in steers], [steer["guidance"] * by_hand for steer in steers]]
         given["guidance"] = np.array(weights[: len(ways) - 1], np.float32)
         known = [self._known(state, steer) for state, steer in zip(states, steers, strict=True)]
         played, heard = [mixed for mixed, _ in known], [alone for _, alone in known]

@@ -154,3 +154,15 @@ def test_wrong_shapes_are_refused():
         tiny_spectrum.analyse_step(tiny_spectrum.analyse_init(), np.zeros((481, 2), np.float32))
     with pytest.raises(ValueError, match="bands has shape"):
         tiny_spectrum.synthesise_step(tiny_spectrum.synthesise_init(), np.zeros((4, 2, BANDS), np.float32))
+
+
+def test_no_codes_mean_rumble():
+    loud = params() | {"codebooks": 40.0 * np.asarray(params()["codebooks"])}
+    codes = np.random.default_rng(2).integers(0, CONFIG.codebook, (TOKENS, CONFIG.levels)).astype(np.int32)
+    after, logs = tiny_codec.decode_latent(
+        loud, tiny_codec.decode_init(CONFIG), tiny_codec.codes_to_latent(loud, codes), config=CONFIG
+    )
+    assert np.any(np.asarray(logs)[..., :2] > np.asarray(logs)[..., 2:3])
+    state, made = tiny_codec.decode_step(loud, tiny_codec.decode_init(CONFIG), codes, config=CONFIG)
+    assert np.all(np.asarray(made)[..., :2] <= np.asarray(made)[..., 2:3])
+    jax.tree.map(np.testing.assert_array_equal, state, after)

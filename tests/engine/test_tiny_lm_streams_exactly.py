@@ -56,7 +56,7 @@ def generate(params, row, frames, seed=7, temperature=1.0, top_k=20, start=0, gu
         "top_k": np.int32([top_k]),
     }
     given |= {"cond": np.zeros((len(rows), CONDITION_SIZE), np.float32)}
-    given |= {"guidance": np.float32(guidance).reshape(len(guidance), 1)}
+    given |= {"guidance": np.full((1, 1, GUIDED_LEVELS), 1.0, np.float32) * np.reshape(guidance, (-1, 1, 1))}
     out = []
     for frame in range(start, start + frames):
         noise = NOISE(seed, frame)[None]
@@ -178,19 +178,22 @@ def test_guidance_of_nothing_changes_nothing(params):
         np.testing.assert_array_equal(generate(params, init_row(CONFIG), 20, guidance=guidance)[1], plain)
 
 
-def test_guidance_moves_the_levels_that_tell_the_score_and_no_others(params):
+def test_guidance_moves_each_level_by_its_own_weight(params):
     """The likeliest codes, held against the formula, each level with the codes that were chosen before it."""
     played, heard, cond, _ = example(batch=2, frames=1)
     given = {"played": played[:1, 0], "heard": heard[:, 0], "cond": 3 * cond[:, 0]}
     noise, rows = NOISE(1, 0)[None], [init_row(CONFIG), init_row(CONFIG)]
     still = {"temperature": np.float32([0.0]), "top_k": np.int32([CONFIG.codebook])}
-    _, codes = STEP(by_level(params), rows=rows, noise=noise, guidance=np.float32([[4.0]]), **given, **still)
+    weights = np.float32([4.0, 0.0, 6.0, 0.0])
+    _, codes = STEP(by_level(params), rows=rows, noise=noise, guidance=weights[None, None], **given, **still)
     both = np.concatenate([played[:1, 0]] * 2), heard[:, 0], 3 * cond[:, 0], np.concatenate([codes] * 2)
     _, logits = frame_logits(by_level(params), rows, *both)
+    weights = np.pad(weights, (0, CONFIG.levels))
     plain = [int(np.argmax(steered)) for steered, _ in logits]
-    guided = [int(np.argmax(steered + 4.0 * (steered - free))) for steered, free in logits]
-    assert all(a != b for a, b in zip(plain, guided, strict=True))  # so that either can be told
-    assert codes[0].tolist() == guided[:GUIDED_LEVELS] + plain[GUIDED_LEVELS:]
+    guided = [int(np.argmax(steered + w * (steered - free))) for (steered, free), w in zip(logits, weights, strict=False)]
+    moved = [a != b for a, b in zip(plain, guided, strict=True)]
+    assert moved == [w > 0 for w in weights[: CONFIG.levels]]  # so that either can be told
+    assert codes[0].tolist() == guided
 
 
 PARTS = {
