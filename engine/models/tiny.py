@@ -10,7 +10,8 @@ One step, in order:
    by side, so that it can be led firmly; while nobody tells the harmony, what leads is the style as well. Guided by the
    style by hand, it runs without that, too, and unguided the first history stands for the third, until guidance is
    turned up.
-3. The codec's decoder makes band magnitudes of them, and the synthesis makes audio, rounded off above -3 dBFS.
+3. The codec's decoder makes band magnitudes of them, and the synthesis makes audio. Its level is kept, slowly
+   (:mod:`~jackdaw.engine.models.tiny_level`), and rounded off above -3 dBFS.
 
 A band needs somebody to count. Where no clock is given, the stream counts for itself, at the tempo and in the metre in
 which the style is usually played. Where no chord is given, that of the input leads, if it has one; when nobody has been
@@ -33,6 +34,7 @@ from numpy.typing import NDArray
 
 from jackdaw.engine.models import tiny_codec as codec
 from jackdaw.engine.models import tiny_harmony as harmony
+from jackdaw.engine.models import tiny_level as fader
 from jackdaw.engine.models import tiny_lm as lm
 from jackdaw.engine.models import tiny_spectrum as spectrum
 from jackdaw.engine.models import tiny_style as style
@@ -155,6 +157,7 @@ class Tiny:
             "networks": self._networks.init(mixed),
             "ear": spectrum.analyse_init(),
             "synthesis": spectrum.synthesise_init(mixed),
+            "level": fader.init(),
             "bar": np.int32(0),
             "beat": np.float64(0.0),
             "held": np.zeros(128, bool),
@@ -228,9 +231,12 @@ class Tiny:
         filled += filled[-1:] * (size - len(items))
         networks = self._networks.advance([state for state, _ in filled], [steer for _, steer in filled])
         made = []
-        for (state, _, _), (_, own), following in zip(items, prepared, networks, strict=False):
-            synthesis, audio = spectrum.synthesise_step(state["synthesis"], np.asarray(following["bands"]))
-            made.append(({"networks": following, "synthesis": synthesis, **own}, _rounded_off(audio)))
+        for (state, controls, _), (_, own), following in zip(items, prepared, networks, strict=False):
+            bands = np.asarray(following["bands"])
+            synthesis, audio = spectrum.synthesise_step(state["synthesis"], bands)
+            level, gains = fader.step(state["level"], bands, asked=controls.energy is not None)
+            after = {"networks": following, "synthesis": synthesis, "level": level, **own}
+            made.append((after, _rounded_off(audio * gains[:, None])))
         return made
 
     def _prepared(

@@ -68,9 +68,9 @@ SOBER = 0.12
 its logits: chosen soberly, partials hold steadier."""
 
 GRIP = (3.0, 3.0, 0.0, 0.0)
-"""Weights of classifier-free guidance by clock, chord, notes and what is heard, for each of the first levels; the others
-follow from these. In four clips of 12 s, a chord recogniser found 0.12 of the asked triads without it, 0.81 with it. The
-first two levels tell the score; guided as well, the others blur the sound."""
+"""Weights of classifier-free guidance by clock, chord, notes and what is heard, for each of the first levels; the
+others follow from these. In four clips of 12 s, a chord recogniser found 0.12 of the asked triads without it, 0.81 with
+it. The first two levels tell the score; guided as well, the others blur the sound."""
 
 GRIP_ALONE = (3.0, 3.0, 2.0, 1.0)
 """The same, by style as well, while nobody tells the harmony: then the style is what was asked for."""

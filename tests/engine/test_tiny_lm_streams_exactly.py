@@ -190,7 +190,9 @@ def test_guidance_moves_each_level_by_its_own_weight(params):
     _, logits = frame_logits(by_level(params), rows, *both)
     weights = np.pad(weights, (0, CONFIG.levels))
     plain = [int(np.argmax(steered)) for steered, _ in logits]
-    guided = [int(np.argmax(steered + w * (steered - free))) for (steered, free), w in zip(logits, weights, strict=False)]
+    guided = [
+        int(np.argmax(steered + w * (steered - free))) for (steered, free), w in zip(logits, weights, strict=False)
+    ]
     moved = [a != b for a, b in zip(plain, guided, strict=True)]
     assert moved == [w > 0 for w in weights[: CONFIG.levels]]  # so that either can be told
     assert codes[0].tolist() == guided

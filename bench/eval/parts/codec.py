@@ -12,7 +12,7 @@ from codec import mel_db
 from judge_music import agreement
 from material import Song, spread
 from plots import series
-from scores import codes_used
+from scores import chord_agreement, codes_used, ratio
 from study import Finding, Study
 
 __all__ = ["measure"]
@@ -47,7 +47,7 @@ def _decoded(study: Study, song: Song, start: float, codes: np.ndarray, seconds:
 
 def measure(study: Study) -> Finding:
     """Send held-out songs through encode and decode; ViSQOL and madmom compare."""
-    names = ("visqol", "codec_chord", "codebook_use_min", "codec_mel_db", "codec_side_db")
+    names = ("visqol", "codec_chord", "codec_chord_ratio", "codebook_use_min", "codec_mel_db", "codec_side_db")
     spec = study.model.spec
     if not spec.levels or not hasattr(study.model, "decode"):
         return Finding("Codec", "", dict.fromkeys(names), note="This model has no codes, or cannot decode them.")
@@ -70,6 +70,16 @@ def measure(study: Study) -> Finding:
     opinions = study.verdicts("codec", "visqol", coded, originals)
     heard = study.verdicts("codec", "chords", originals + coded)
     same = [agreement(a, b) or 0.0 for a, b in zip(heard[: len(songs)], heard[len(songs) :], strict=True)]
+    told = [song.chords(start, seconds) for song, start in zip(songs, starts, strict=True)]
+    right = [
+        [
+            score
+            for asked, said in zip(told, verdicts, strict=True)
+            if (score := chord_agreement(asked, said)) is not None
+        ]
+        for verdicts in (heard[: len(songs)], heard[len(songs) :])
+    ]
+    before, after = (float(np.mean(scores)) if scores else None for scores in right)
     mel, side = [], []
     for original, other in zip(originals, coded, strict=True):
         one, two = (soundfile.read(path, dtype="float32", always_2d=True)[0] for path in (original, other))
@@ -91,11 +101,13 @@ def measure(study: Study) -> Finding:
     return Finding(
         "Codec",
         f"{len(songs)} held-out songs, {seconds} s each, through the model's encoder and decoder. Chords: agreement of"
-        " madmom's verdict with its own on the original. Codebook use: share of the codes of each level that occur in"
+        " madmom's verdict with its own on the original, and right triads beside those that it hears there."
+        " Codebook use: share of the codes of each level that occur in"
         f" {len(codes) / 25 / 60:.0f} minutes of held-out and training songs; it grows with the minutes.",
         figures={
             "visqol": float(np.mean(opinions)),
             "codec_chord": float(np.mean(same)),
+            "codec_chord_ratio": ratio(after, before),
             "codebook_use_min": min(used),
             "codec_mel_db": float(np.mean(mel)),
             "codec_side_db": float(np.mean(side)),
@@ -106,6 +118,7 @@ def measure(study: Study) -> Finding:
             ("mel error, dB", float(np.mean(mel)), 0.0),
             ("side error, dB", float(np.mean(side)), 0.0),
             ("chords as in the original", float(np.mean(same)), 1.0),
+            ("right triad, share of the time", after, before),
             *((f"codes of level {n + 1} in use", share, None) for n, share in enumerate(used)),
         ],
         detail=table,
