@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jackdaw.engine.models.products import on_processor
 from jackdaw.engine.models.sampling import gumbel_noise, most_likely
 from jackdaw.engine.models.tiny_lm import (
     GUIDED_LEVELS,
@@ -56,12 +57,18 @@ def sampling_noise(config: LMConfig, seed: jax.Array | int, frame: jax.Array | i
     return part[:, None] * gumbel_noise(seed, frame, (config.levels, config.codebook))
 
 
-def _attended(config: LMConfig, q: jax.Array, keys: jax.Array, values: jax.Array, now: jax.Array) -> jax.Array:
-    """What one row's query (heads, head size) finds in its ring; of the same shape."""
-    age = (now - jnp.arange(config.window)) % config.window
+def _attended(
+    q: jax.Array, k: jax.Array, v: jax.Array, keys: jax.Array, values: jax.Array, now: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """What a row's query (heads, head size) finds in its ring, of the same shape; the rings with its key and value."""
+    window = keys.shape[1]
+    at = (0, now % window, 0)
+    keys = lax.dynamic_update_slice(keys, k[:, None], at)
+    values = lax.dynamic_update_slice(values, v[:, None], at)
+    age = (now - jnp.arange(window)) % window
     score = jnp.einsum("hd,hkd->hk", q, keys) * (q.shape[-1] ** -0.5)
     weight = jax.nn.softmax(jnp.where(age <= now, score, -1e9), axis=-1)
-    return jnp.einsum("hk,hkd->hd", weight, values)
+    return jnp.einsum("hk,hkd->hd", weight, values), keys, values
 
 
 def advance(
@@ -95,10 +102,10 @@ def advance(
         for layer, block in enumerate(net.blocks):
             found = []
             for row, now, q, k, v in zip(rows, frames, *block.heads(x, (cosine, sine)), strict=True):
-                at = (0, now % config.window, 0)
-                keys = lax.dynamic_update_slice(row["keys"][layer], k.swapaxes(0, 1), at)
-                values = lax.dynamic_update_slice(row["values"][layer], v.swapaxes(0, 1), at)
-                found.append(_attended(config, q[0], keys, values, now))
+                given = q[0], k[0], v[0], row["keys"][layer], row["values"][layer], now
+                made = tuple(jax.ShapeDtypeStruct(array.shape, jnp.float32) for array in (q[0], *given[3:5]))
+                out, keys, values = on_processor("jd_attention", made, given, _attended)
+                found.append(out)
                 rings.append((keys, values))
             x = block.finish(x, jnp.stack(found)[:, None])
         return rings, net.outlook(x)[:, 0]
