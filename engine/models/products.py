@@ -1,8 +1,8 @@
 """Products with matrices of weights, which are float32 where a network is trained, and bfloat16 or int8 where it plays.
 
 The weights say which. In a product with short weights everything else stays float32. On a CPU such a product is a call
-of our own (``dsp/xla``), which takes half the time of XLA's in float32, or less; the sums of a row are the same whatever
-rows are beside it.
+of our own (``dsp/xla``), which takes half the time of XLA's in float32, or less; the sums of a row are the same
+whatever rows are beside it.
 """
 
 from collections.abc import Callable
