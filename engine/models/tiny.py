@@ -15,7 +15,8 @@ One step, in order:
 
 A band needs somebody to count. Where no clock is given, the stream counts for itself, at the tempo and in the metre in
 which the style is usually played. Where no chord is given, that of the input leads, if it has one; when nobody has been
-heard or has played a note for ALONE steps, the stream goes round PROGRESSION, a chord a bar.
+heard or has played a note for ALONE steps, the stream goes round PROGRESSION, a chord a bar. By itself, it plays with
+drums or without, and as densely, as is usual in the style, unless a knob says otherwise.
 
 The networks run in one compiled call a frame, so that splitting a stream never changes a bit; several streams may share
 a call (:meth:`Tiny.step_many`), which differs by rounding. State is a dict of arrays; nothing here writes into one.
@@ -27,7 +28,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,7 +52,7 @@ from jackdaw.engine.models.contract import (
 )
 from jackdaw.engine.models.tiny_networks import Networks
 
-__all__ = ["ALONE", "GATE_DB", "PROGRESSION", "SIZES", "Tiny"]
+__all__ = ["ALONE", "GATE_DB", "PROGRESSION", "SIZES", "Tiny", "Usual"]
 
 GATE_DB = -70.0
 """Input whose RMS over a step is at most this, in dBFS after the input gain, is not heard."""
@@ -74,7 +75,6 @@ _CONTROLS = (
     *("style", "temperature", "top_k", "guidance", "hear", "input_gain", "feedback"),
     *("clock", "chord", "follow", "notes", "drums", "energy", "density"),
 )
-_USUAL = (110.0, 4)
 _SILENCE = np.zeros((spectrum.TOKEN_SAMPLES, 2), np.float32)
 _KNEE, _CEILING = 0.7, 0.98
 _SWITCH_S = 5e-4
@@ -94,6 +94,28 @@ def _rounded_off(audio: Audio) -> Audio:
     return np.where(size > _KNEE, np.copysign(bent, audio), audio).astype(np.float32)
 
 
+class Usual(NamedTuple):
+    """How a style is usually played.
+
+    Parameters
+    ----------
+    bpm, beats
+        Beats per minute and per bar.
+    drums
+        Whether with drums; None: either way.
+    density
+        Notes a second, drums included; None: any.
+    """
+
+    bpm: float
+    beats: int
+    drums: bool | None = None
+    density: float | None = None
+
+
+_ANY = Usual(110.0, 4)
+
+
 class Tiny:
     """See the module.
 
@@ -105,8 +127,8 @@ class Tiny:
         ``text`` and ``audio``: the towers of the style space.
     vocabulary
         The word pieces of the text tower.
-    tempos
-        Names of styles, each with the beats per minute and beats per bar in which it is usually played.
+    usual
+        Names of styles, each with how it is usually played.
 
     Raises
     ------
@@ -121,15 +143,15 @@ class Tiny:
         lm_config: lm.LMConfig,
         style_weights: Mapping[str, Any],
         vocabulary: Sequence[str],
-        tempos: Mapping[str, tuple[float, int]] | None = None,
+        usual: Mapping[str, Usual] | None = None,
     ) -> None:
         self._networks = Networks(params, codec_config, lm_config)
         self._compiler = ThreadPoolExecutor(1, "compile", _step_back)
         self._jobs: dict[tuple[int, bool], Future[None]] = {}
         self._style_weights = style_weights
         self._pieces = style.WordPieces(vocabulary)
-        self._tempos = list((tempos or {}).values())
-        self._named = np.array([self.embed(name) for name in tempos or {}], np.float32)
+        self._usual = list((usual or {}).values())
+        self._named = np.array([self.embed(name) for name in usual or {}], np.float32)
         self._spec = StreamSpec(
             name="tiny",
             sample_rate=spectrum.RATE,
@@ -165,11 +187,11 @@ class Tiny:
             "alone": np.int32(ALONE),
         }
 
-    def usual(self, style: Style | None) -> tuple[float, int]:
-        """Return the beats per minute and per bar in which a style is usually played: those of the nearest name."""
-        if style is None or not self._tempos:
-            return _USUAL
-        return self._tempos[int(np.argmax(self._named @ style))]
+    def usual(self, style: Style | None) -> Usual:
+        """Return how a style is usually played: that of the nearest name."""
+        if style is None or not self._usual:
+            return _ANY
+        return self._usual[int(np.argmax(self._named @ style))]
 
     def _led(
         self, state: Mapping[str, Any], controls: Controls, alone: int, heard: Chord | None
@@ -178,8 +200,9 @@ class Tiny:
 
         And whether it is by itself: nobody tells the harmony.
         """
-        bpm, beats = self.usual(controls.style)
-        clock = controls.clock or Clock(bpm=bpm, beat=float(state["beat"]) % beats, beats_per_bar=beats)
+        usual = self.usual(controls.style)
+        own = Clock(bpm=usual.bpm, beat=float(state["beat"]) % usual.beats, beats_per_bar=usual.beats)
+        clock = controls.clock or own
         chord = controls.chord or heard
         if chord is not None or alone < ALONE:
             return clock, chord, False
@@ -253,9 +276,14 @@ class Tiny:
         clock, chord, by_itself = self._led(state, controls, alone, harmony.standing(known))
         held = controls.notes
         begun = frozenset() if held is None else held - frozenset(np.flatnonzero(state["held"]).tolist())
-        steered = lm.condition(controls.with_(clock=clock, chord=chord), begun)
+        told = controls.with_(clock=clock, chord=chord)
+        if alone >= ALONE:
+            usual = self.usual(controls.style)
+            drums = usual.drums if controls.drums is None else controls.drums
+            told = told.with_(drums=drums, density=usual.density if controls.density is None else controls.density)
+        steered = lm.condition(told, begun)
         unled, unstyled = steered.copy(), steered.copy()
-        unled[0 if by_itself else lm.STYLE_DIMS : lm.STYLE_DIMS + lm.LED_DIMS] = 0.0
+        unled[slice(None) if by_itself else slice(lm.STYLE_DIMS, lm.STYLE_DIMS + lm.LED_DIMS)] = 0.0
         unstyled[: lm.STYLE_DIMS] = 0.0
         steer = {
             "heard": spectrum.analyse_step(state["ear"], sound)[1] if hears else None,

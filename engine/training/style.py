@@ -4,13 +4,14 @@
 land where the captions of a song land. ``DIR/bands`` keeps the songs' bands, so that a second run goes on, and
 ``DIR/styles`` gets a few embeddings of each song, which the training of the language model reads.
 ``DIR/tiny_style.safetensors`` holds both towers, ``DIR/tiny_style.vocab.txt`` the vocabulary, and
-``DIR/tiny_tempos.json`` the tempo and metre in which each family of styles is usually played.
+``DIR/tiny_usual.json`` how each family of styles is usually played: tempo, metre, drums, notes a second.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ from jackdaw.engine.weights.tensors import read_tree, write_tree
 
 __all__ = ["make_table", "train_tower"]
 
-_WEIGHTS, _VOCABULARY, _TEMPOS = "tiny_style.safetensors", "tiny_style.vocab.txt", "tiny_tempos.json"
+_WEIGHTS, _VOCABULARY, _USUAL = "tiny_style.safetensors", "tiny_style.vocab.txt", "tiny_usual.json"
 _FRAMES_PER_SECOND = SAMPLE_RATE // BAND_HOP
 
 
@@ -138,20 +139,35 @@ def train_tower(corpus: Path, out: Path, settings: dict[str, Any]) -> None:
     narrow = jax.tree.map(lambda value: jnp.asarray(value, jnp.bfloat16), params)
     table = {"table": tree["text"]["table"].astype(np.int8), "scale": tree["text"]["scale"].astype(np.float16)}
     write_tree(out / _WEIGHTS, {"text": table, "audio": narrow}, about)
-    (out / _TEMPOS).write_text(json.dumps(_usual([songs[index][0] for index in training]), indent=2) + "\n")
+    (out / _USUAL).write_text(json.dumps(_usual([songs[index][0] for index in training]), indent=2) + "\n")
     _report(songs, texts, tree["audio"], longest, settings, out)
 
 
-def _usual(songs: list[dict[str, Any]]) -> dict[str, tuple[int, int]]:
-    """Return of each family the median tempo of its songs, and their commonest metre."""
-    tempos, metres = defaultdict(list), defaultdict(list)
+def _density(labels: Mapping[str, Any]) -> float:
+    """Median of the notes a second that begin in two seconds."""
+    begins = np.sort([note[0] for note in labels["notes"]])
+    middles = np.arange(1.0, max(float(begins[-1]) - 1.0, 1.5), 0.5)
+    return float(np.median(np.searchsorted(begins, middles + 1) - np.searchsorted(begins, middles - 1))) / 2
+
+
+def _usual(songs: list[dict[str, Any]]) -> dict[str, tuple[int, int, bool, float]]:
+    """Return of each family the median tempo of its songs, and their commonest metre.
+
+    Of those that a full band plays, also whether most have drums, and the median of their densities.
+    """
+    families = defaultdict(list)
     for labels in songs:
-        tempos[labels["family"]].append(labels["tempo_bpm"])
-        metres[labels["family"]].append(labels["beats_per_bar"])
-    return {
-        name: (round(float(np.median(tempos[name]))), Counter(metres[name]).most_common(1)[0][0])
-        for name in sorted(tempos)
-    }
+        families[labels["family"]].append(labels)
+    found = {}
+    for name, mine in sorted(families.items()):
+        full = [labels for labels in mine if labels["version"] == "full"] or mine
+        found[name] = (
+            round(float(np.median([labels["tempo_bpm"] for labels in mine]))),
+            Counter(labels["beats_per_bar"] for labels in mine).most_common(1)[0][0],
+            2 * sum("drums" in labels["parts"] for labels in full) >= len(full),
+            round(float(np.median([_density(labels) for labels in full])), 1),
+        )
+    return found
 
 
 def _report(

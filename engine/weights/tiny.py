@@ -15,7 +15,7 @@ FILES = (
     "tiny_lm.safetensors",
     "tiny_style.safetensors",
     "tiny_style.vocab.txt",
-    "tiny_tempos.json",
+    "tiny_usual.json",
 )
 
 _Config = TypeVar("_Config")
@@ -40,12 +40,13 @@ def load_tiny(folder: Path) -> Any:
         If a file is damaged or of another version.
     """
     cpu.configure()
-    from jackdaw.engine.models.tiny import Tiny
+    from jackdaw.engine.models.tiny import Tiny, Usual
     from jackdaw.engine.models.tiny_codec import CodecConfig
     from jackdaw.engine.models.tiny_lm import LMConfig
     from jackdaw.engine.weights.tensors import read_tree
 
-    codec_file, lm_file, style_file, vocabulary, tempos = (folder / name for name in FILES)
+    codec_file, lm_file, style_file, vocabulary, usual = (folder / name for name in FILES)
+    rows = json.loads(usual.read_text(encoding="utf-8")).items()
     codec, about_codec = read_tree(codec_file)
     lm, about_lm = read_tree(lm_file)
     style, _ = read_tree(style_file)
@@ -55,5 +56,5 @@ def load_tiny(folder: Path) -> Any:
         _config(LMConfig, about_lm, lm_file),
         style,
         vocabulary.read_text(encoding="utf-8").splitlines(),
-        {name: (float(bpm), int(beats)) for name, (bpm, beats) in json.loads(tempos.read_text()).items()},
+        {name: Usual(float(bpm), int(beats), *more) for name, (bpm, beats, *more) in rows},
     )

@@ -90,7 +90,7 @@ def trained(folder: Path, step: str, *more: str) -> int:
 def test_what_was_trained_plays(run: Path, tmp_path: Path) -> None:
     for part in ("codec", "lm", "style"):
         shutil.copy(run / part / f"tiny_{part}.safetensors", tmp_path)
-    for name in ("tiny_style.vocab.txt", "tiny_tempos.json"):
+    for name in ("tiny_style.vocab.txt", "tiny_usual.json"):
         shutil.copy(run / "style" / name, tmp_path)
     tiny = load_tiny(tmp_path)
     state, audio = tiny.init(1), np.zeros(0)
