@@ -29,7 +29,7 @@ import numpy as np
 from jax import Array
 
 from jackdaw.engine.models.products import Dense, on_processor, product
-from jackdaw.engine.models.tiny_spectrum import BANDS, FRAMES_PER_TOKEN, band_edges
+from jackdaw.engine.models.tiny_spectrum import BANDS, FRAMES_PER_TOKEN
 
 __all__ = [
     "CENTRE",
@@ -57,11 +57,8 @@ __all__ = [
     "told_by",
 ]
 
-_CENTRES = (band_edges()[1:] + band_edges()[:-1]) / 2
-
-FLOOR = (1e-4 * np.minimum(1.0, 2000.0 / _CENTRES) ** 1.5).astype(np.float32)
-"""Added to magnitudes before the logarithm, and taken away again after decoding; of each band. -80 dB of a full-scale
-sine up to 2 kHz, falling to -111 dB at 22 kHz: high bands are wide, and what is quiet in each adds up over many."""
+FLOOR = 1e-4
+"""Added to magnitudes before the logarithm (-80 dB of a full-scale sine), and taken away again after decoding."""
 
 _RUMBLE = 2  # bands, below 37.5 Hz
 

@@ -17,12 +17,12 @@ import soundfile
 from jax import Array
 from numpy.typing import NDArray
 
+from jackdaw.engine.models.tiny_codec import FLOOR
 from jackdaw.engine.models.tiny_spectrum import HOP, RATE, analyse_init, analyse_step
 
 __all__ = ["FeatureStore", "unpack"]
 
-_QUIET = 1e-6
-_LOW, _HIGH = float(np.log(_QUIET)), 1.0
+_LOW, _HIGH = float(np.log(FLOOR)), 1.0
 _STEP = (_HIGH - _LOW) / 255
 _CHUNK = 100 * HOP
 
@@ -30,8 +30,8 @@ Packed = NDArray[np.uint8]
 
 
 def unpack(packed: Array) -> Array:
-    """Return linear magnitudes from 8-bit features (steps of 0.5 dB above -120 dB)."""
-    return jnp.maximum(jnp.exp(packed.astype(jnp.float32) * _STEP + _LOW) - _QUIET, 0)
+    """Return linear magnitudes from 8-bit features (steps of 0.35 dB above the floor)."""
+    return jnp.maximum(jnp.exp(packed.astype(jnp.float32) * _STEP + _LOW) - FLOOR, 0)
 
 
 def _pack(path: Path) -> Packed:
@@ -42,7 +42,7 @@ def _pack(path: Path) -> Packed:
     state, parts = analyse_init(), []
     for start in range(0, len(audio) - _CHUNK + 1, _CHUNK):
         state, bands, _ = analyse_step(state, audio[start : start + _CHUNK])
-        parts.append(np.clip(np.rint((np.log(bands + _QUIET) - _LOW) / _STEP), 0, 255).astype(np.uint8))
+        parts.append(np.clip(np.rint((np.log(bands + FLOOR) - _LOW) / _STEP), 0, 255).astype(np.uint8))
     return np.concatenate(parts)
 
 

@@ -32,7 +32,7 @@ from jackdaw.engine.models.tiny_codec import CodecConfig, codes_to_latent, log_b
 from jackdaw.engine.models.tiny_spectrum import FRAMES_PER_TOKEN, HOP, RATE
 from jackdaw.engine.training._checkpoint import load_checkpoint, save_checkpoint
 from jackdaw.engine.training._codec_score import score_targets, train_reader
-from jackdaw.engine.training._codec_start import audibility, start_codebooks, start_networks
+from jackdaw.engine.training._codec_start import start_codebooks, start_networks
 from jackdaw.engine.training._features import FeatureStore, unpack
 from jackdaw.engine.training._parallel import Workers
 from jackdaw.engine.weights.tensors import read_tree, write_tree
@@ -57,7 +57,6 @@ class CodecTraining:
     vectors: int = 360000
     reader_steps: int = 2500
     root_weight: float = 20.0
-    mel_weight: float = 1.0
     hold_weight: float = 0.02
     encoder_rate: float = 0.2
     decoder_alone: float = 0.3
@@ -105,11 +104,7 @@ def _augment(packed: Array, gains: Array, swap: Array, mono: Array) -> Array:
 def _loss(
     params: dict[str, Any], bands: Array, levels: Array, settings: CodecTraining
 ) -> tuple[Array, tuple[Array, Array]]:
-    """Error of log magnitudes, of the roots of magnitudes, in which loud ones count more, and of the logs of mel bands.
-
-    Bands count by their width in mel. What is noise within a mel band is best guessed too low band by band (the median
-    of the logs); the sum over the band keeps its power.
-    """
+    """Error of log magnitudes, and of the roots of magnitudes, in which loud ones count more."""
     _, latent = tiny_codec.encode_latent(params, (), bands)
     codes = tiny_codec.quantise(jax.lax.stop_gradient(params["codebooks"]), jax.lax.stop_gradient(latent))
     books = params["codebooks"] * tiny_codec.told_by()
@@ -119,33 +114,22 @@ def _loss(
     heard = jnp.where(kept, parts, 0).sum(0) + latent - jax.lax.stop_gradient(latent)
     _, made = tiny_codec.decode_latent(params, tiny_codec.decode_init(batch=bands.shape[:1]), heard)
     target = log_bands(bands)
-    log_error = jnp.mean(jnp.abs(made - target) * jnp.asarray(audibility() ** 2))
-    powers = [jnp.exp(2 * jnp.minimum(logs, 4.0)) @ jnp.asarray(_mel()) for logs in (made, target)]
-    mel_error = 0.5 * jnp.mean(jnp.abs(jnp.log(powers[0]) - jnp.log(powers[1])))
+    log_error = jnp.mean(jnp.abs(made - target))
     root_error = jnp.mean(jnp.abs(jnp.exp(0.5 * jnp.minimum(made, 4.0)) - jnp.exp(0.5 * target)))
     away = jnp.mean(jnp.sum((latent - parts.sum(0)) ** 2, axis=-1))
     size = jnp.mean(jnp.sum((latent - jnp.mean(latent, axis=(0, 1))) ** 2, axis=-1))
-    loss = log_error + settings.root_weight * root_error + settings.mel_weight * mel_error + settings.hold_weight * away
-    return loss, (jnp.stack([log_error, root_error, mel_error, away / size]), codes)
+    loss = log_error + settings.root_weight * root_error + settings.hold_weight * away
+    return loss, (jnp.stack([log_error, root_error, away / size]), codes)
 
 
-@partial(jax.jit, static_argnames=("settings", "alone"), donate_argnums=0)
-def _step(
-    run: _Run, batch: dict[str, Array], progress: Array, *, settings: CodecTraining, alone: bool
-) -> tuple[_Run, Array, Array]:
-    """Learn from a batch; `alone`: the decoder alone does."""
+@partial(jax.jit, static_argnames="settings", donate_argnums=0)
+def _step(run: _Run, batch: dict[str, Array], progress: Array, *, settings: CodecTraining) -> tuple[_Run, Array, Array]:
     bands = _augment(batch["packed"], batch["gains"], batch["swap"], batch["mono"])
-
-    def loss(learning: dict[str, Any]) -> tuple[Array, tuple[Array, Array]]:
-        return _loss({**run.params, **learning}, bands, batch["levels"], settings)
-
-    learning = {"decoder": run.params["decoder"]} if alone else run.params
-    (_, (errors, codes)), slopes = jax.value_and_grad(loss, has_aux=True)(learning)
-    slopes = {**jax.tree.map(jnp.zeros_like, run.params), **slopes}
+    (_, (errors, codes)), slopes = jax.value_and_grad(_loss, has_aux=True)(run.params, bands, batch["levels"], settings)
     moves, optimiser = _optimiser(settings).update(slopes, run.optimiser, run.params)
     warm = jnp.minimum(1.0, (run.step + 1) / settings.warm_up_steps)
     rate = settings.learning_rate * warm * (0.5 + 0.5 * jnp.cos(jnp.pi * jnp.minimum(progress, 1.0)))
-    together = 0.0 if alone else settings.encoder_rate
+    together = settings.encoder_rate * (progress < 1.0 - settings.decoder_alone)
     rates = {"encoder": rate * together, "codebooks": rate * together, "decoder": rate}
     params = {
         name: jax.tree.map(lambda p, m, of=rates[name]: p - of * m, tree, moves[name])
@@ -225,14 +209,14 @@ def _mel() -> NDArray[np.float32]:
 
 @partial(jax.jit, static_argnames="levels")
 def _judge(params: dict[str, Any], packed: Array, mel: Array, *, levels: int) -> tuple[Array, Array]:
-    """Mean absolute error of log magnitudes (nepers) and of 128 mel bands (dB, floor -100), and the codes."""
+    """Mean absolute error of log magnitudes (nepers) and of 128 mel bands (dB, floor -80), and the codes."""
     bands = unpack(packed)
     batch = (packed.shape[0],)
     _, codes = tiny_codec.encode_step(params, (), bands)
     latent = codes_to_latent(params, codes[..., :levels])
     _, logs = tiny_codec.decode_latent(params, tiny_codec.decode_init(batch=batch), latent)
     made = jnp.maximum(jnp.exp(jnp.minimum(logs, 4.0)) - tiny_codec.FLOOR, 0)
-    decibels = [10 * jnp.log10(x**2 @ mel + 1e-10) for x in (bands, made)]
+    decibels = [10 * jnp.log10(x**2 @ mel + 1e-8) for x in (bands, made)]
     return jnp.stack([jnp.mean(jnp.abs(logs - log_bands(bands))), jnp.mean(jnp.abs(decibels[0] - decibels[1]))]), codes
 
 
@@ -348,8 +332,7 @@ def _loop(
             return jax.tree.map(jnp.asarray, workers.own(run))
         began, songs = time.monotonic(), store.songs("train")
         batch = workers.divided(_batch(songs, number, settings, rows, workers.rank))
-        alone = spent / total >= 1.0 - settings.decoder_alone
-        run, errors, chosen = _step(run, batch, jnp.float32(spent / total), settings=settings, alone=alone)
+        run, errors, chosen = _step(run, batch, jnp.float32(spent / total), settings=settings)
         recent.append(workers.own(errors))
         codes.append(np.asarray(chosen.addressable_data(0)))
         number += 1
@@ -358,10 +341,10 @@ def _loop(
         if not workers.leads:
             continue
         if number % 50 == 0:
-            log, root, mel, away = np.mean(recent, axis=0)
+            log, root, away = np.mean(recent, axis=0)
             hours = sum(map(len, songs)) * HOP / RATE / 3600
             print(
-                f"step {number}  {spent / 60:.1f} of {minutes:g} min  log {log:.4f}  root {root:.5f}  mel {mel:.4f}"
+                f"step {number}  {spent / 60:.1f} of {minutes:g} min  log {log:.4f}  root {root:.5f}"
                 f"  away {away:.4f}  {_usage(np.stack(codes))}  corpus {hours:.2f} h"
                 f"  ends in {(total - spent) / 60:.1f} min",
                 flush=True,
