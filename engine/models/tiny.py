@@ -277,7 +277,7 @@ class Tiny:
         held = controls.notes
         begun = frozenset() if held is None else held - frozenset(np.flatnonzero(state["held"]).tolist())
         told = controls.with_(clock=clock, chord=chord)
-        if alone >= ALONE:
+        if by_itself:
             usual = self.usual(controls.style)
             drums = usual.drums if controls.drums is None else controls.drums
             told = told.with_(drums=drums, density=usual.density if controls.density is None else controls.density)

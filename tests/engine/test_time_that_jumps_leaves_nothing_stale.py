@@ -15,7 +15,7 @@ from jackdaw.engine.models.contract import Audio, Controls, StreamSpec
 from jackdaw.engine.options import Options
 
 RATE = 48000
-SETTLED_S = 0.15
+SETTLED_S = 0.4
 PATIENT = Options(floor_s=1.0)
 """A second of music is kept ready: what is stale would be heard much longer than it takes to settle."""
 
