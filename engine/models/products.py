@@ -72,13 +72,15 @@ def _multiplied_whole(x: jax.Array, whole: jax.Array, scale: jax.Array) -> jax.A
 
 def product(x: jax.Array, weights: jax.Array | Quartered) -> jax.Array:
     """Return ``x @ weights``, float32 (..., outputs), for x (..., inputs) and weights (inputs, outputs)."""
-    call, arguments, elsewhere = "jd_product", (x, weights), _multiplied
     if isinstance(weights, Quartered):
-        call, arguments, elsewhere = "jd_product_int8", (x, *weights), _multiplied_whole
-    elif weights.dtype != jnp.bfloat16:
+        whole, scale = weights
+        result = jax.ShapeDtypeStruct((*x.shape[:-1], whole.shape[1]), jnp.float32)
+        made: jax.Array = on_processor("jd_product_int8", result, (x, whole, scale), _multiplied_whole)
+        return made
+    if weights.dtype != jnp.bfloat16:
         return _multiplied(x, weights)
-    result = jax.ShapeDtypeStruct((*x.shape[:-1], arguments[1].shape[1]), jnp.float32)
-    made: jax.Array = on_processor(call, result, arguments, elsewhere)
+    result = jax.ShapeDtypeStruct((*x.shape[:-1], weights.shape[1]), jnp.float32)
+    made = on_processor("jd_product", result, (x, weights), _multiplied)
     return made
 
 

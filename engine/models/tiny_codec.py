@@ -318,7 +318,8 @@ def nearest(books: Params, latent: Array) -> Array:
     def plain(latent: Array, turned: Array, _squares: Array) -> Array:
         return quantise(jnp.swapaxes(turned, 1, 2).astype(jnp.float32), latent)
 
-    return on_processor("jd_nearest", result, (latent, books["turned"], books["squares"]), plain)
+    codes: Array = on_processor("jd_nearest", result, (latent, books["turned"], books["squares"]), plain)
+    return codes
 
 
 def encode_step(params: Params, state: State, bands: Array, *, config: CodecConfig = _DEFAULT) -> tuple[State, Array]:
