@@ -1,7 +1,7 @@
-// y = x w with x float32 (rows, inputs), w bfloat16 or int8 (inputs, outputs), y float32 (rows, outputs).
+// y = x w with x float32 (rows, inputs), w bfloat16 (inputs, outputs), y float32 (rows, outputs).
 //
-// Weights stay a half or a quarter as long as floats on their way through the caches and are widened in registers, which
-// any processor can. Invariant: the sums of a row are taken in one order, whichever rows are beside it.
+// Weights stay half as long as floats on their way through the caches and are widened in registers, which any processor
+// can. Invariant: the sums of a row are taken in one order, whichever rows are beside it.
 #ifndef JACKDAW_XLA_MULTIPLY_H
 #define JACKDAW_XLA_MULTIPLY_H
 
@@ -27,11 +27,9 @@ JACKDAW_INLINE float widened(uint16_t half) {
     return value;
 }
 
-JACKDAW_INLINE float widened(int8_t byte) { return static_cast<float>(byte); }
-
 // y += x w of Rows rows of x and Deep rows of w.
-template <int Rows, int64_t Deep, class Weight>
-JACKDAW_INLINE void add(const float* __restrict x, const Weight* __restrict w, float* __restrict y, int64_t inputs,
+template <int Rows, int64_t Deep>
+JACKDAW_INLINE void add(const float* __restrict x, const uint16_t* __restrict w, float* __restrict y, int64_t inputs,
                         int64_t outputs) {
     float factor[Rows][Deep];
     for (int r = 0; r < Rows; ++r) std::memcpy(factor[r], x + r * inputs, sizeof factor[r]);
@@ -52,8 +50,8 @@ JACKDAW_INLINE void add(const float* __restrict x, const Weight* __restrict w, f
 }
 
 // The same of any number of rows of x: while a strip of w is near, all of them meet it.
-template <int64_t Deep, class Weight>
-JACKDAW_INLINE void add_all(const float* x, const Weight* w, float* y, int64_t rows, int64_t inputs, int64_t outputs) {
+template <int64_t Deep>
+JACKDAW_INLINE void add_all(const float* x, const uint16_t* w, float* y, int64_t rows, int64_t inputs, int64_t outputs) {
     for (; rows >= kWide; rows -= kWide, x += kWide * inputs, y += kWide * outputs)
         add<kWide, Deep>(x, w, y, inputs, outputs);
     if (rows == 3) add<3, Deep>(x, w, y, inputs, outputs);
@@ -61,8 +59,8 @@ JACKDAW_INLINE void add_all(const float* x, const Weight* w, float* y, int64_t r
     if (rows == 1) add<1, Deep>(x, w, y, inputs, outputs);
 }
 
-template <class Weight>
-JACKDAW_INLINE void multiply(const float* x, const Weight* w, float* y, int64_t rows, int64_t inputs, int64_t outputs) {
+JACKDAW_INLINE void multiply(const float* x, const uint16_t* w, float* y, int64_t rows, int64_t inputs,
+                             int64_t outputs) {
     std::memset(y, 0, sizeof(float) * static_cast<size_t>(rows * outputs));
     int64_t k = 0;
     for (; k + kDeep <= inputs; k += kDeep) add_all<kDeep>(x + k, w + k * outputs, y, rows, inputs, outputs);

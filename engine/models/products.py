@@ -1,13 +1,13 @@
-"""Products with matrices of weights, which are float32 where a network is trained, and bfloat16 or int8 where it plays.
+"""Products with matrices of weights, which are float32 where a network is trained and bfloat16 where it plays.
 
-The weights say which. In a product with short weights everything else stays float32. On a CPU such a product is a call
-of our own (``dsp/xla``), which takes half the time of XLA's in float32, or less; the sums of a row are the same
-whatever rows are beside it.
+The weights say which. In a product with bfloat16 weights everything else stays float32. On a CPU such a product is a
+call of our own (``dsp/xla``), which takes half the time of XLA's in float32; the sums of a row are the same whatever
+rows are beside it.
 """
 
 from collections.abc import Callable
 from functools import cache, partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -16,24 +16,9 @@ from jax import lax
 
 from jackdaw.dsp import xla_calls
 
-__all__ = ["Dense", "Quartered", "halved", "on_processor", "product", "quartered"]
+__all__ = ["Dense", "halved", "on_processor", "product"]
 
 _MATRICES = {"kernel", "refine_in", "refine_out", "heads", "project"}
-
-
-class Quartered(NamedTuple):
-    """A matrix of int8 weights.
-
-    Parameters
-    ----------
-    whole
-        Int8 (inputs, outputs), -127 .. 127.
-    scale
-        Float32 (outputs,): what 1 stands for.
-    """
-
-    whole: jax.Array
-    scale: jax.Array
 
 
 @cache
@@ -66,25 +51,16 @@ def _multiplied(x: jax.Array, weights: jax.Array) -> jax.Array:
     return lax.dot_general(x, weights.astype(jnp.float32), dimensions)
 
 
-def _multiplied_whole(x: jax.Array, whole: jax.Array, scale: jax.Array) -> jax.Array:
-    return _multiplied(x, whole) * scale
-
-
-def product(x: jax.Array, weights: jax.Array | Quartered) -> jax.Array:
+def product(x: jax.Array, weights: jax.Array) -> jax.Array:
     """Return ``x @ weights``, float32 (..., outputs), for x (..., inputs) and weights (inputs, outputs)."""
-    if isinstance(weights, Quartered):
-        whole, scale = weights
-        result = jax.ShapeDtypeStruct((*x.shape[:-1], whole.shape[1]), jnp.float32)
-        made: jax.Array = on_processor("jd_product_int8", result, (x, whole, scale), _multiplied_whole)
-        return made
     if weights.dtype != jnp.bfloat16:
         return _multiplied(x, weights)
     result = jax.ShapeDtypeStruct((*x.shape[:-1], weights.shape[1]), jnp.float32)
-    made = on_processor("jd_product", result, (x, weights), _multiplied)
+    made: jax.Array = on_processor("jd_product", result, (x, weights), _multiplied)
     return made
 
 
-def _dot_general(x: jax.Array, weights: jax.Array | Quartered, *_dimensions: Any, **_options: Any) -> jax.Array:
+def _dot_general(x: jax.Array, weights: jax.Array, *_dimensions: Any, **_options: Any) -> jax.Array:
     return product(x, weights)
 
 
@@ -92,23 +68,11 @@ Dense = partial(nn.Dense, dot_general=_dot_general, promote_dtype=lambda *arrays
 """Flax's dense layer, made of :func:`product`."""
 
 
-def _matrices(tree: Any, short: Callable[[jax.Array], Any]) -> Any:
-    def made(path: Any, leaf: Any) -> Any:
-        return short(leaf) if {str(getattr(key, "key", "")) for key in path} & _MATRICES else leaf
-
-    return jax.tree_util.tree_map_with_path(made, tree)
-
-
 def halved(tree: Any) -> Any:
     """Return parameters whose matrices are bfloat16."""
-    return _matrices(tree, lambda leaf: leaf.astype(jnp.bfloat16))
 
+    def half(path: Any, leaf: Any) -> Any:
+        names = {str(getattr(key, "key", "")) for key in path}
+        return leaf.astype(jnp.bfloat16) if names & _MATRICES else leaf
 
-def _whole(weights: jax.Array) -> Quartered:
-    scale = jnp.maximum(jnp.max(jnp.abs(weights), axis=0), 1e-30) / 127.0
-    return Quartered(jnp.rint(weights / scale).astype(jnp.int8), scale.astype(jnp.float32))
-
-
-def quartered(tree: Any) -> Any:
-    """Return parameters whose matrices are int8, with a scale for each output, the error at most half of it."""
-    return _matrices(tree, _whole)
+    return jax.tree_util.tree_map_with_path(half, tree)

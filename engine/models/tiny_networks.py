@@ -6,8 +6,7 @@ the model goes on with what it has played and hardly turns to a new chord. Guide
 history (a row). A call is compiled once for each number of streams, and for guided by style and not: if not, the first
 row stands for the third. In a guided call, a stream whose guidance is 0 plays what it would play unguided.
 
-Matrices are int8 where they lie, and bfloat16 in the codec's encoder, whose codes are to be those of the training;
-where they are multiplied they are float32. Invariants: nothing of a stream depends on the
+Matrices are bfloat16 where they lie, float32 where they are multiplied. Invariants: nothing of a stream depends on the
 others of a call, up to rounding. States are values.
 """
 
@@ -24,7 +23,7 @@ from jackdaw.engine.models import tiny_codec as codec
 from jackdaw.engine.models import tiny_lm as lm
 from jackdaw.engine.models import tiny_lm_stream as stream
 from jackdaw.engine.models import tiny_spectrum as spectrum
-from jackdaw.engine.models.products import halved, quartered
+from jackdaw.engine.models.products import halved
 from jackdaw.engine.runtime import cpu
 
 __all__ = ["Networks"]
@@ -112,16 +111,15 @@ class Networks:
                 f"the codec has {codec_config.levels} levels of {codec_config.codebook} codes, the language model "
                 f"{lm_config.levels} of {lm_config.codebook}: these weights do not belong together"
             )
-        compact = {
+        by_level = {
             "codec": {
-                "encoder": halved(params["codec"]["encoder"]),
-                "decoder": quartered(params["codec"]["decoder"]),
+                **params["codec"],
                 "codebooks": tuple(params["codec"]["codebooks"]),
                 "search": codec.searchable(params["codec"]["codebooks"]),
             },
-            "lm": quartered(stream.by_level(params["lm"])),
+            "lm": stream.by_level(params["lm"]),
         }
-        self._params = cpu.settled(compact)
+        self._params = cpu.settled(halved(by_level))
         self._codec_config, self._lm_config = codec_config, lm_config
         self._nothing = jnp.full(lm_config.levels, lm.NOTHING, jnp.int32)
         self._frame = jax.jit(partial(_frame, codec_config=codec_config, lm_config=lm_config))

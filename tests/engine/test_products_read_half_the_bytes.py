@@ -1,11 +1,11 @@
-"""Calls of our own from compiled steps: products of short weights, attention over a ring, the search for codes."""
+"""Calls of our own from compiled steps: products of bfloat16 weights, attention over a ring, the search for codes."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jackdaw.engine.models.products import Dense, halved, on_processor, product, quartered
+from jackdaw.engine.models.products import Dense, halved, on_processor, product
 from jackdaw.engine.models.tiny_codec import nearest, quantise, searchable
 from jackdaw.engine.models.tiny_lm_stream import _attended
 
@@ -26,24 +26,8 @@ def test_a_product_is_that_of_the_widened_weights(rows: tuple[int, ...], inputs:
     np.testing.assert_allclose(made, exact, atol=1e-5 * inputs**0.5 * 4)
 
 
-@pytest.mark.parametrize("rows", [(), (2,), (3,), (4,), (2, 3), (37,)])
-@pytest.mark.parametrize(("inputs", "outputs"), [(256, 1024), (8, 8), (13, 5), (7, 1), (1, 33)])
-def test_a_product_of_int8_is_that_of_what_its_weights_stand_for(
-    rows: tuple[int, ...], inputs: int, outputs: int
-) -> None:
-    wide = np.random.default_rng(0).standard_normal((inputs, outputs)).astype(np.float32) * np.arange(1, outputs + 1)
-    w = quartered({"kernel": jnp.asarray(wide)})["kernel"]
-    told = np.asarray(w.whole, np.float64) * np.asarray(w.scale, np.float64)
-    assert w.whole.dtype == jnp.int8
-    assert np.all(np.abs(told - wide) <= 0.51 * np.abs(wide).max(axis=0) / 127)
-    x = np.random.default_rng(1).standard_normal((*rows, inputs)).astype(np.float32)
-    made = np.asarray(jax.jit(product)(jnp.asarray(x), w))
-    np.testing.assert_allclose(made, x.astype(np.float64) @ told, atol=4e-5 * inputs**0.5 * outputs)
-
-
-@pytest.mark.parametrize("short", [halved, quartered])
-def test_a_row_is_the_same_to_the_bit_whatever_is_beside_it(short) -> None:
-    w = short({"kernel": weights(384, 1031).astype(jnp.float32)})["kernel"]
+def test_a_row_is_the_same_to_the_bit_whatever_is_beside_it() -> None:
+    w = weights(384, 1031)
     x = jnp.asarray(np.random.default_rng(2).standard_normal((11, 384)), jnp.float32)
     together = np.asarray(jax.jit(product)(x, w))
     for first, last in ((0, 1), (3, 5), (4, 7), (1, 5), (2, 11)):
@@ -53,8 +37,6 @@ def test_a_row_is_the_same_to_the_bit_whatever_is_beside_it(short) -> None:
 def test_weights_of_other_sizes_are_refused() -> None:
     with pytest.raises((ValueError, TypeError, jax.errors.JaxRuntimeError)):
         jax.block_until_ready(jax.jit(product)(jnp.ones((2, 5)), weights(4, 3)))
-    with pytest.raises((ValueError, TypeError, jax.errors.JaxRuntimeError)):
-        jax.block_until_ready(jax.jit(product)(jnp.ones((2, 5)), quartered({"heads": jnp.ones((4, 3))})["heads"]))
 
 
 def test_a_layer_with_halved_weights_is_the_layer() -> None:
@@ -66,11 +48,6 @@ def test_a_layer_with_halved_weights_is_the_layer() -> None:
     assert half["params"]["kernel"].dtype == jnp.bfloat16
     assert half["params"]["bias"].dtype == jnp.float32
     np.testing.assert_allclose(jax.jit(layer.apply)(half, x), layer.apply(rounded, x), atol=1e-5)
-    byte = quartered(params)
-    assert byte["params"]["kernel"].whole.dtype == jnp.int8
-    scale = np.asarray(byte["params"]["kernel"].scale)
-    told = {"params": {**params["params"], "kernel": np.asarray(byte["params"]["kernel"].whole) * scale}}
-    np.testing.assert_allclose(jax.jit(layer.apply)(byte, x), layer.apply(told, x), atol=1e-5)
 
 
 @pytest.mark.parametrize(("heads", "window", "size"), [(8, 200, 32), (2, 10, 16), (1, 3, 5), (3, 1, 9)])
