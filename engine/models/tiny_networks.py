@@ -165,7 +165,7 @@ class Networks:
         given: dict[str, Any] = {name: np.stack([steer[name] for steer in steers]) for name in ("temperature", "top_k")}
         given |= {name: np.stack([state[name] for state in states]) for name in ("seed", "frame")}
         given["cond"] = np.stack([steer["cond"][way] for way in ways for steer in steers])
-        by_hand = np.array([1.0, 1.0, 0.0, 0.0], np.float32)  # the levels that tell the score
+        by_hand = np.array(lm.GRIP) > 0  # the levels that tell the score
         weights = [[steer["grip"] for steer in steers], [steer["guidance"] * by_hand for steer in steers]]
         given["guidance"] = np.array(weights[: len(ways) - 1], np.float32)
         known = [self._known(state, steer) for state, steer in zip(states, steers, strict=True)]

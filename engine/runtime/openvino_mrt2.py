@@ -126,13 +126,15 @@ class OpenVinoPlayer:
             following = self.codec.enter(decoder, chosen)
         finally:
             if busy:
-                decoded, audio = self.codec.finish()
+                decoded, spectrum = self.codec.wait()
         if busy:
-            following |= {name: decoded[name] for name in ("rest", "tail")}
+            following["rest"] = decoded["rest"]
         self.codec.start(following)  # with overlap it goes on until the next call, which most likely wants it
         if not self._overlap:
             following, audio = self.codec.finish()
-        elif not busy:
+        elif busy:
+            following["tail"], audio = self.codec.sounded(decoded, spectrum)
+        else:
             audio = self._silence
         return past, following, chosen, audio
 
