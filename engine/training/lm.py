@@ -121,6 +121,7 @@ def train(
     weights = jnp.asarray(settings["level_weights"])
 
     @jax.jit
+    @jax.default_matmul_precision(settings["products"])
     def update(params: Tree, state: Tree, rate: float, seed: int, batch: Batch) -> tuple[Tree, Tree, jax.Array]:
         def loss(params: Tree) -> tuple[jax.Array, jax.Array]:
             nats = _nats(params, config, batch, (jax.random.key(seed), settings["dropout"]))
