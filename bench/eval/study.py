@@ -19,9 +19,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import numpy as np
 import soundfile
 from clips import Clip, digest, make, place
 from material import Song
+from numpy.typing import NDArray
 from rich.progress import Progress
 
 from jackdaw.engine.models.contract import Model
@@ -205,6 +207,35 @@ class Study:
                 always_2d=True,
             )
             place(path, sound, rate)
+        return path
+
+    @property
+    def codes_sound(self) -> bool:
+        """Whether the model has codes, and can decode them."""
+        return bool(self.model.spec.levels) and hasattr(self.model, "decode")
+
+    def codes(self, song: Song, start: float, seconds: float) -> NDArray[np.int16]:
+        """Return the codes of a stretch of a song, (frames, levels); they are kept in a file."""
+        spec = self.model.spec
+        path = self.out / "codes" / f"{song.name}-{start:.3f}-{seconds:g}-{self.weights}.npy"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            first, count = round(start * spec.sample_rate), round(seconds * spec.sample_rate)
+            audio, _ = soundfile.read(song.path, start=first, frames=count, dtype="float32", always_2d=True)
+            rest = spec.look_ahead + (-len(audio) - spec.look_ahead) % spec.frame_samples
+            _, codes = self.model.encode(None, np.concatenate([audio, np.zeros((rest, spec.channels), np.float32)]))
+            part = path.with_suffix(".part.npy")
+            np.save(part, codes.astype(np.int16))
+            part.replace(path)
+        return np.asarray(np.load(path))
+
+    def coded(self, song: Song, start: float, seconds: float) -> Path:
+        """Return a file with a stretch of a song as the model's codec leaves it."""
+        spec = self.model.spec
+        path = self.out / "clips" / "codec" / f"{song.name}-{start:.3f}-{seconds:g}-{self.weights}.flac"
+        if not path.exists():
+            _, audio = self.model.decode(None, self.codes(song, start, seconds).astype(np.int32))  # type: ignore[attr-defined]
+            place(path, audio[spec.look_ahead :][: round(seconds * spec.sample_rate)], spec.sample_rate)
         return path
 
     def verdicts(self, what: str, kind: str, files: Sequence[Path], references: Sequence[Path] = ()) -> list[Any]:

@@ -27,6 +27,7 @@ from jackdaw.engine.models.products import Dense, product
 
 __all__ = [
     "BAND_DIMS",
+    "BENDING_DIMS",
     "CHORD_DIMS",
     "CLOCK_DIMS",
     "CONDITION_SIZE",
@@ -84,6 +85,8 @@ STYLE_DIMS, CLOCK_DIMS, CHORD_DIMS, NOTE_DIMS, BAND_DIMS = 129, 9, 24, 1 + 2 * N
 LED_DIMS = CLOCK_DIMS + CHORD_DIMS + NOTE_DIMS
 """What leads, next to the style: clock, chord, notes."""
 CONDITION_SIZE = STYLE_DIMS + LED_DIMS + BAND_DIMS
+BENDING_DIMS = STYLE_DIMS + CLOCK_DIMS + CHORD_DIMS
+"""The first ones, which every layer is told."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -303,17 +306,21 @@ class _Block(nn.Module):
         self.expand = Dense(4 * width, use_bias=False)
         self.contract = Dense(width, use_bias=False)
 
-    def heads(self, x: jax.Array, rotation: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Queries, keys and values, each (batch, frames, heads, head size)."""
+    def heads(
+        self, x: jax.Array, bend: jax.Array, rotation: tuple[jax.Array, jax.Array]
+    ) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Queries, keys and values, each (batch, frames, heads, head size); `bend` from :meth:`Network.bends`."""
         shape = (*x.shape[:2], self.config.heads, self.config.width // self.config.heads)
-        q, k, v = (part.reshape(shape) for part in jnp.split(self.project(self.norm_attend(x)), 3, axis=-1))
+        made = self.project(self.norm_attend(x) * bend[..., 0, :])
+        q, k, v = (part.reshape(shape) for part in jnp.split(made, 3, axis=-1))
         return _rotate(q, rotation), _rotate(k, rotation), v
 
-    def finish(self, x: jax.Array, attended: jax.Array, drop: _Drop = None) -> jax.Array:
+    def finish(self, x: jax.Array, bend: jax.Array, attended: jax.Array, drop: _Drop = None) -> jax.Array:
         """Add what attention found, (batch, frames, heads, head size), then the network."""
         first, second = (None, None) if drop is None else ((key, drop[1]) for key in jax.random.split(drop[0]))
         x = x + self.merge(_dropped(attended.reshape(x.shape), first))
-        return x + self.contract(_dropped(jnp.square(nn.relu(self.expand(self.norm_expand(x)))), second))
+        hidden = self.expand(self.norm_expand(x) * bend[..., 1, :])
+        return x + self.contract(_dropped(jnp.square(nn.relu(hidden)), second))
 
 
 class Network(nn.Module):
@@ -333,6 +340,7 @@ class Network(nn.Module):
         self.enter = Dense(c.width, use_bias=False)
         self.listen = Dense(c.width, use_bias=False)
         self.steer = Dense(c.width)
+        self.bend = Dense(2 * c.layers * c.width, use_bias=False, kernel_init=nn.initializers.zeros)
         self.blocks = [_Block(c) for _ in range(c.layers)]
         self.norm_out = nn.RMSNorm()
         self.descend = Dense(c.levels * c.depth_width)
@@ -343,15 +351,24 @@ class Network(nn.Module):
         age = frames[:, None] - frames[None, :]
         mask = (age >= 0) & (age < self.config.window)
         turned = rotation(self.config, frames)
-        x = self.taken_in(played, heard, cond)
+        x, bends = self.taken_in(played, heard, cond), self.bends(cond)
         for index, block in enumerate(self.blocks):
             own = None if drop is None else (jax.random.fold_in(drop[0], index), drop[1])
-            x = block.finish(x, _attended(*block.heads(x, turned), mask.astype(x.dtype)), own)
+            bend = bends[..., index, :, :]
+            x = block.finish(x, bend, _attended(*block.heads(x, bend, turned), mask.astype(x.dtype)), own)
         return self.outlook(x)
 
     def taken_in(self, played: jax.Array, heard: jax.Array, cond: jax.Array) -> jax.Array:
         """What the first layer gets."""
         return self.enter(played) + self.listen(heard) + self.steer(cond)
+
+    def bends(self, cond: jax.Array) -> jax.Array:
+        """What style, clock and chord multiply the normed channels of each layer by (Perez et al. 2018, FiLM).
+
+        Float32 (batch, frames, layers, 2, width): before attention, and before the layer's network.
+        """
+        shape = (*cond.shape[:-1], self.config.layers, 2, self.config.width)
+        return 1.0 + self.bend(cond[..., :BENDING_DIMS]).reshape(shape)
 
     def outlook(self, x: jax.Array) -> jax.Array:
         """From the last layer to what each level's network gets."""

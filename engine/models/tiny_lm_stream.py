@@ -98,16 +98,16 @@ def advance(
 
     def run(net: Network) -> tuple[list[tuple[Any, Any]], jax.Array]:
         x = net.taken_in(embedded(params, played, params["nothing"]), embedded(params, heard, 0.0), cond)[:, None]
-        rings = []
+        bends, rings = net.bends(cond)[:, None], []
         for layer, block in enumerate(net.blocks):
-            found = []
-            for row, now, q, k, v in zip(rows, frames, *block.heads(x, (cosine, sine)), strict=True):
+            bend, found = bends[:, :, layer], []
+            for row, now, q, k, v in zip(rows, frames, *block.heads(x, bend, (cosine, sine)), strict=True):
                 given = q[0], k[0], v[0], row["keys"][layer], row["values"][layer], now
                 made = tuple(jax.ShapeDtypeStruct(array.shape, jnp.float32) for array in (q[0], *given[3:5]))
                 out, keys, values = on_processor("jd_attention", made, given, _attended)
                 found.append(out)
                 rings.append((keys, values))
-            x = block.finish(x, jnp.stack(found)[:, None])
+            x = block.finish(x, bend, jnp.stack(found)[:, None])
         return rings, net.outlook(x)[:, 0]
 
     rings, outlook = nn.apply(run, Network(config))({"params": params})

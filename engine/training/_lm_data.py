@@ -61,7 +61,7 @@ class Song:
     energy
         float32 (frames,): level of the mix in dBFS over a second.
     captions, excerpts
-        float32 (count, 128): embeddings of its captions and of excerpts of its audio.
+        float32 (count, 128): embeddings of those of its captions that are true of it, and of excerpts of its audio.
     """
 
     name: str
@@ -131,6 +131,12 @@ def _energy(labels: Mapping[str, Any], frames: int) -> NDArray[np.float32]:
     return (10 * np.log10((sums[25:] - sums[:-25]) / 25 + 1e-10)).astype(np.float32)
 
 
+def _true(labels: Mapping[str, Any]) -> list[str]:
+    """Captions; of a solo or a duo those alone that say so: a style's bare name is to mean a full band."""
+    version, captions = labels["version"], labels["captions"]
+    return [caption for caption in captions if version == "full" or caption.startswith(f"{version} ")]
+
+
 def load_songs(corpus: Path, tokens: Path, styles: Path) -> list[Song]:
     """Load every song that has tokens and styles.
 
@@ -159,7 +165,7 @@ def load_songs(corpus: Path, tokens: Path, styles: Path) -> list[Song]:
                 notes=_notes(labels),
                 played=tuple(json.loads(path.with_suffix(".json").read_text())["played"]),
                 energy=_energy(labels, frames),
-                captions=np.stack([embed_text(text, pieces, caption) for caption in labels["captions"]]),
+                captions=np.stack([embed_text(text, pieces, caption) for caption in _true(labels)]),
                 excerpts=np.load(excerpts),
             )
         )

@@ -32,6 +32,7 @@ heads = 4
 depth_width = 192
 depth_hidden = 64
 window = 16
+products = "bfloat16"
 batch = 2
 frames = 24
 learning_rate = 1e-3

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 import soundfile
-from clips import place
 from codec import mel_db
 from judge_music import agreement
-from material import Song, spread
+from material import spread
 from plots import series
 from scores import chord_agreement, codes_used, ratio
 from study import Finding, Study
@@ -18,38 +14,11 @@ from study import Finding, Study
 __all__ = ["measure"]
 
 
-def _encoded(study: Study, song: Song, start: float, seconds: float, tick: Any) -> np.ndarray:
-    """Codes of a stretch, kept in a file."""
-    spec = study.model.spec
-    path = study.out / "codes" / f"{song.name}-{start:.3f}-{seconds:g}-{study.weights}.npy"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        audio, _ = soundfile.read(
-            song.path, start=round(start * 48000), frames=round(seconds * 48000), dtype="float32", always_2d=True
-        )
-        rest = spec.look_ahead + (-len(audio) - spec.look_ahead) % spec.frame_samples
-        _, codes = study.model.encode(None, np.concatenate([audio, np.zeros((rest, spec.channels), np.float32)]))
-        part = path.with_suffix(".part.npy")
-        np.save(part, codes.astype(np.int16))
-        part.replace(path)
-    tick(seconds)
-    return np.asarray(np.load(path))
-
-
-def _decoded(study: Study, song: Song, start: float, codes: np.ndarray, seconds: float) -> Path:
-    path = study.out / "clips" / "codec" / f"{song.name}-{start:.3f}-{seconds:g}-{study.weights}.flac"
-    if not path.exists():
-        spec = study.model.spec
-        _, audio = study.model.decode(None, codes.astype(np.int32))
-        place(path, audio[spec.look_ahead :][: round(seconds * spec.sample_rate)], spec.sample_rate)
-    return path
-
-
 def measure(study: Study) -> Finding:
     """Send held-out songs through encode and decode; ViSQOL and madmom compare."""
     names = ("visqol", "codec_chord", "codec_chord_ratio", "codebook_use_min", "codec_mel_db", "codec_side_db")
     spec = study.model.spec
-    if not spec.levels or not hasattr(study.model, "decode"):
+    if not study.codes_sound:
         return Finding("Codec", "", dict.fromkeys(names), note="This model has no codes, or cannot decode them.")
     seconds = study.count(12, 8)
     held = [song for song in study.held_out() if song.seconds >= seconds]
@@ -62,9 +31,13 @@ def measure(study: Study) -> Finding:
     tick = study.counter("codec: encoding", total)
     coded = []
     for song, start in zip(songs, starts, strict=True):
-        codes = _encoded(study, song, start, seconds, tick)
-        coded.append(_decoded(study, song, start, codes, seconds))
-    codes = np.concatenate([_encoded(study, song, 0.0, min(song.seconds, longest), tick) for song in whole])
+        coded.append(study.coded(song, start, seconds))
+        tick(seconds)
+    parts = []
+    for song in whole:
+        parts.append(study.codes(song, 0.0, min(song.seconds, longest)))
+        tick(min(song.seconds, longest))
+    codes = np.concatenate(parts)
     used = codes_used(codes, spec.codebook)
     originals = [study.excerpt(song, start, seconds) for song, start in zip(songs, starts, strict=True)]
     opinions = study.verdicts("codec", "visqol", coded, originals)

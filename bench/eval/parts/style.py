@@ -28,11 +28,14 @@ def _groups(study: Study) -> list[str]:
 
 
 def _excerpts(
-    study: Study, songs: Sequence[Song], starts: Sequence[float], seconds: float
+    study: Study, songs: Sequence[Song], starts: Sequence[float], seconds: float, *, coded: bool = False
 ) -> tuple[list[str], list[Any]]:
-    """Groups and embeddings of stretches of songs."""
+    """Groups and embeddings of stretches of songs, as they are or through the model's codec."""
     places = [(song, start) for song in songs for start in starts if start + seconds <= song.seconds]
-    files = [study.excerpt(song, start, seconds) for song, start in places]
+    tick, files = study.counter("style: songs", len(places)), []
+    for song, start in places:
+        files.append(study.coded(song, start, seconds) if coded else study.excerpt(song, start, seconds))
+        tick(1)
     return [song.group for song, _ in places], study.verdicts("style", "embedding", files)
 
 
@@ -59,13 +62,19 @@ def measure(study: Study) -> Finding:
     of_group = {name: [s for s in study.songs if s.group == name and s.split == "train"] for name in names}
     training = [song for name in names for song in spread(of_group[name], study.count(25, 4))]
     labels, rows = _excerpts(study, training, starts, seconds)
-    judge = fit(np.array(rows), np.array([names.index(name) for name in labels]), names, STRENGTH)
     held = [song for song in study.held_out("progression") if song.group in names]
+    decoded: tuple[list[str], list[Any]] = [], []
+    if study.codes_sound:  # the judge is to tell styles apart, not the codec from the songs
+        more, others = _excerpts(study, training, starts[:1], seconds, coded=True)
+        labels, rows = labels + more, rows + others
+        decoded = _excerpts(study, spread(held, study.count(60, 6)), starts[:1], seconds, coded=True)
+    judge = fit(np.array(rows), np.array([names.index(name) for name in labels]), names, STRENGTH)
     truth, rows = _excerpts(study, spread(held, study.count(120, 12)), starts, seconds)
     real = _named(judge, rows)
     foreign = [song for song in study.held_out("groove") if song.group in names]
     others, rows = _excerpts(study, spread(foreign, study.count(60, 6)), starts, seconds)
     accuracy = {"real": _accuracy(truth, real), "foreign": _accuracy(others, _named(judge, rows)) if others else None}
+    accuracy["coded"] = _accuracy(decoded[0], _named(judge, decoded[1])) if decoded[0] else None
     clips, groups = [], []
     for name in names:
         families = sorted({song.family for song in of_group[name]})
@@ -91,19 +100,22 @@ def measure(study: Study) -> Finding:
         "Style",
         f"{len(names)} groups of styles, names of styles as prompts, clips of {seconds} s, no clock and no chords. The"
         " judge is a softmax regression on the penultimate layer of musicnn (trained by others on the Million Song"
-        f" Dataset), fitted to {len(training)} training songs. Beside it {len(truth)} stretches of held-out songs in"
+        f" Dataset), fitted to {len(training)} training songs, as they are and through the"
+        f" model's codec. Beside it {len(truth)} stretches of held-out songs in"
         " styles of the training. Prompts in unseen words are no captions and name no style of the training.",
         figures={
             "style_ratio": ratio(accuracy["seen"], accuracy["real"]),
             "synonym_ratio": ratio(accuracy["unseen"], accuracy["seen"]),
             "style_accuracy": accuracy["seen"],
             "style_accuracy_real": accuracy["real"],
+            "style_accuracy_coded": accuracy["coded"],
             "synonym_accuracy": accuracy["unseen"],
             "style_chance": 1 / len(names),
         },
         rows=[
             ("right group", accuracy["seen"], accuracy["real"]),
             ("right group, prompts in unseen words", accuracy["unseen"], None),
+            ("right group, held-out songs through the codec", None, accuracy["coded"]),
             ("right group, style files that are not in the training", None, accuracy["foreign"]),
             ("by chance", 1 / len(names), 1 / len(names)),
         ],
