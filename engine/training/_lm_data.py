@@ -293,6 +293,9 @@ def random_batch(
             cond[:, STYLE_DIMS : STYLE_DIMS + CLOCK_DIMS] = 0.0
         if rng.random() < settings["drop_chord_heard" if hears else "drop_chord"]:
             cond[:, STYLE_DIMS + CLOCK_DIMS : STYLE_DIMS + CLOCK_DIMS + CHORD_DIMS] = 0.0
+        if rng.random() < settings["drop_all"]:
+            # as the row that guidance leads away from while nobody tells the harmony
+            heard[:], cond[:] = NOTHING, 0.0
         rows.append((played, heard, cond, target))
     batch = Batch(*(np.stack(column) for column in zip(*rows, strict=True)))
     _spoil(batch.played, settings, codebook, rng)

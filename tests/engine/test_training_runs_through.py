@@ -43,6 +43,7 @@ dropout = 0.1
 level_weights = [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]
 drop_style = 0.15
 drop_led = 0.2
+drop_all = 0.1
 drop_clock = 0.1
 drop_chord = 0.1
 accompany = 0.5
