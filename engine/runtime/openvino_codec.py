@@ -1,7 +1,7 @@
 """The decoder of SpectroStream as two OpenVINO graphs: a frame's embedding in, its share of the spectrum out.
 
-The first, the entry, is a tenth of the work; so whoever overlaps the codec with something shorter can have it done on
-that side.
+The first, the entry, has the dense layers that make a frame a column, a twelfth of the work; so whoever overlaps the
+codec with something shorter can have it done on that side.
 
 Convolutions reach back in time only, so a stream's state is what each of them saw last: the graph reads these pasts as
 inputs and gives the next ones as outputs, frequency before channels as the processor's kernels like it. The last
@@ -209,13 +209,12 @@ def codec_graphs(decoder: Tree) -> tuple[ov.Model, ov.Model]:
     Returns
     -------
     entry, rest
-        Inputs of both: one that is new, and the pasts, float32 (sides, 1, bins, channels), zeros at a stream's start;
-        outputs: what is made, and the next pasts. The entry makes of an embedding, float32 (1, size), the sum of the
-        frame's rows of the codebooks, columns, float32 (1, 2, bins, channels). The rest makes of them the spectrum,
-        float32 (SIDES, 2, frames, bins), real and imaginary parts. The spectrum of frame t is complete with embedding
-        t + 1: a look-ahead of one frame, which is left to the caller.
+        The entry makes of an embedding, float32 (1, size), the sum of the frame's rows of the codebooks, a column,
+        float32 (1, 1, bins, channels). The rest has the column and the pasts as inputs, these float32 (sides, 1, bins,
+        channels), zeros at a stream's start, and as outputs the next pasts after the spectrum, float32 (SIDES, 2,
+        frames, bins), real and imaginary parts. The spectrum of frame t is complete with embedding t + 1: a look-ahead
+        of one frame, which is left to the caller.
     """
-    build = Builder()
 
     def projected(x: Any, part: Tree) -> Any:
         return linear(x, weight(part["conv"]["kernel"][0, 0].T, "f32"), part["conv"]["bias"])
@@ -226,16 +225,15 @@ def codec_graphs(decoder: Tree) -> tuple[ov.Model, ov.Model]:
     x = op.add(projected(embedding, first["conv1x1_first"]), projected(beside, first["shortcut_layer"]["conv1x1_b2"]))
     part = decoder["input_layers_residual_unit"]
     channels = part["conv2d_3x3_a"]["conv"]["kernel"].shape[2]
-    frames = [op.transpose(op.reshape(x, np.array([1, 1, -1, channels]), False), np.array(CHANNELS_FIRST))]
-    made = build.convolved(elu(frames), part["conv2d_3x3_a"])
-    columns = op.transpose(op.concat(frames + made, 2), np.array(CHANNELS_LAST))
-    entry = build.model("spectrostream_entry", embedding, columns)
+    column = op.reshape(x, np.array([1, 1, -1, channels]), False)
+    entry = Builder().model("spectrostream_entry", embedding, column)
 
     build = Builder()
-    entered = given("columns", list(columns.output(0).shape))
-    whole, half = apart(op.transpose(entered, np.array(CHANNELS_FIRST)))
-    column = op.add(whole, build.convolved(elu([half]), part["conv2d_3x3"])[0])
-    frames = build.unit([column], decoder["decoder_0"])
+    entered = given("column", list(column.output(0).shape))
+    frames = [op.transpose(entered, np.array(CHANNELS_FIRST))]
+    made = build.convolved(elu(frames), part["conv2d_3x3_a"])
+    made = build.convolved(elu(made), part["conv2d_3x3"])
+    frames = build.unit([op.add(frames[0], made[0])], decoder["decoder_0"])
     # the joint unit's channels are both sides, one after the other
     _one, channels, _one, bins = frames[0].output(0).shape
     frames = [op.reshape(frame, np.array([SIDES, channels // SIDES, 1, bins]), False) for frame in frames]

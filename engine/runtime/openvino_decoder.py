@@ -49,7 +49,7 @@ class _Half:
 class Decoder:
     """Decodes codes to sound, a frame at a time: :meth:`enter`, :meth:`start`, :meth:`finish`.
 
-    A state is a dict: ``entry`` and ``rest``, the pasts of the graphs; ``columns``, float32, the frame that entered
+    A state is a dict: ``rest``, the pasts of the second graph; ``column``, float32, the frame that entered
     last; ``entered``, int32, how many have; ``tail``, float32 (bins, 2), the half of the last window that sounds next.
 
     Parameters
@@ -89,21 +89,20 @@ class Decoder:
 
     def init(self) -> dict[str, Any]:
         """Return the state of a stream that has decoded nothing."""
-        halves = {"entry": self._entry, "rest": self._rest}
         return {
-            **{name: tuple(np.zeros(shape, np.float32) for shape in half.shapes) for name, half in halves.items()},
-            "columns": np.zeros(self._entry.made, np.float32),
+            "rest": tuple(np.zeros(shape, np.float32) for shape in self._rest.shapes),
+            "column": np.zeros(self._entry.made, np.float32),
             "entered": np.int32(0),
             "tail": np.zeros((self._bins, SIDES), np.float32),
         }
 
     def enter(self, state: dict[str, Any], codes: Codes) -> dict[str, Any]:
-        """Take in a frame, int32 (levels,): the first tenth of the work. It is decoded next."""
+        """Take in a frame, int32 (levels,): the first twelfth of the work. It is decoded next."""
         embedding = self._books[np.arange(len(codes)), codes].sum(axis=0, dtype=np.float32, keepdims=True)
-        self._entry.start(embedding, state["entry"])
-        columns, pasts = self._entry.finish()
+        self._entry.start(embedding, ())
+        column, _pasts = self._entry.finish()
         entered = np.int32(min(state["entered"] + 1, 2))
-        return {**state, "entry": pasts, "columns": columns, "entered": entered}
+        return {**state, "column": column, "entered": entered}
 
     def start(self, state: dict[str, Any]) -> None:
         """Begin to decode the frame that entered last, on threads of its own; :meth:`finish` waits for it.
@@ -114,7 +113,7 @@ class Decoder:
             return
         if self._decoding is not None:
             self._rest.finish()
-        self._rest.start(state["columns"], state["rest"])
+        self._rest.start(state["column"], state["rest"])
         self._decoding = state
 
     def wait(self) -> tuple[dict[str, Any], Floats]:
