@@ -173,7 +173,8 @@ def train(
         batch = workers.divided(random_batch(training, settings, rows, config.codebook, rng))
         rate = settings["learning_rate"] * min(1.0, (step + 1) / settings["warm_up"]) * max(0.0, 1.0 - spent / budget)
         params, state, nats = update(params, state, rate, step, batch)
-        sums.append(workers.own(nats))
+        sums.append(nats)
+        jax.block_until_ready(sums[-2:][0])  # so that the next batch is made while this step computes, and no more
         step, now = step + 1, time.monotonic()
         spent, last = spent + now - last, now
         if workers.leads and (spent - reported >= _REPORT_S or spent >= budget):
@@ -181,7 +182,7 @@ def train(
             row = {"step": step, "minutes": round(spent / 60, 2), "left": round((budget - spent) / 60, 1),
                    "passes": round(step * settings["batch"] * settings["frames"] / (hours * 90000), 2),
                    "audio_s_per_cpu_s": round(audio / workers.count / (time.process_time() - cpu_then), 1),
-                   "train": [round(float(x), 3) for x in np.mean(sums, axis=0)]}  # fmt: skip
+                   "train": [round(float(x), 3) for x in np.mean(workers.own(sums), axis=0)]}  # fmt: skip
             for name, given in checks.items():
                 row[name] = [round(float(x), 3) for x in check(workers.own(params), given)]
             print(json.dumps(row), flush=True)
