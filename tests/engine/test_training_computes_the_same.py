@@ -47,6 +47,18 @@ def test_a_score_beyond_the_highest_takes_all_and_stays_finite() -> None:
     assert np.allclose(ours(q, k, v)[0, 5], plain(q, k, v)[0, 5], atol=1e-5)
 
 
+def test_scores_that_are_all_very_low_are_weighed_against_each_other() -> None:
+    q, k, v = parts(*[(1, FRAMES, 2, 16)] * 3)
+    plain, ours = attention()
+    far = jnp.zeros(16).at[0].set(30.0)  # adds -225 to every score of a row
+    slopes = [
+        jax.grad(lambda *x, how=how: jnp.square(how(*x)).sum(), (1, 2))(q + far, k - far, v) for how in (plain, ours)
+    ]
+    assert np.allclose(plain(q + far, k - far, v), ours(q + far, k - far, v), atol=1e-3)
+    for one, other in zip(*slopes, strict=True):
+        assert np.allclose(one, other, atol=0.05)
+
+
 def test_products_round_both_factors_where_they_are_asked_to() -> None:
     x, weights, beside = parts((3, 5, 32), (32, 24), (3, 5, 24))
 
