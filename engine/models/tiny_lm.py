@@ -258,11 +258,6 @@ def _dropped(x: jax.Array, drop: _Drop) -> jax.Array:
     return x * (keep / (1.0 - drop[1]))
 
 
-_HIGHEST = 60.0
-"""By how much a score may be above that of the frame itself, from which scores are counted instead of from the largest
-of a row: above it they count as this much."""
-
-
 @jax.custom_vjp
 def _attended(q: jax.Array, k: jax.Array, v: jax.Array, mask: jax.Array) -> jax.Array:
     """Softmax attention of whole sequences, (batch, frames, heads, head size); mask 0 or 1, (frames, frames).
@@ -274,8 +269,8 @@ def _attended(q: jax.Array, k: jax.Array, v: jax.Array, mask: jax.Array) -> jax.
 
 def _attended_forward(q: jax.Array, k: jax.Array, v: jax.Array, mask: jax.Array) -> tuple[jax.Array, Any]:
     q, k, v = (x.transpose(0, 2, 1, 3) for x in (q * q.shape[-1] ** -0.5, k, v))
-    score = jnp.einsum("bhqd,bhkd->bhqk", q, k) - (q * k).sum(axis=-1, keepdims=True)
-    weight = jnp.exp(jnp.minimum(score, _HIGHEST)) * mask
+    score = jnp.where(mask > 0, jnp.einsum("bhqd,bhkd->bhqk", q, k), -jnp.inf)
+    weight = jnp.exp(score - score.max(axis=-1, keepdims=True))
     found = jnp.einsum("bhqk,bhkd->bhqd", weight, jnp.concatenate([v, jnp.ones_like(v[..., :1])], axis=-1))
     total = found[..., -1:]
     found = found[..., :-1] / total

@@ -1,4 +1,4 @@
-"""What hurries training changes nothing else: attention without a search for the largest score, rounded products."""
+"""What hurries training changes nothing else: attention with sums by products, rounded products."""
 
 from collections.abc import Callable
 
@@ -39,7 +39,7 @@ def test_attention_and_its_gradient_are_those_of_softmax() -> None:
         assert np.allclose(one, other, atol=1e-5)
 
 
-def test_a_score_beyond_the_highest_takes_all_and_stays_finite() -> None:
+def test_one_score_far_above_the_others_takes_all() -> None:
     q, k, v = parts(*[(1, FRAMES, 1, 16)] * 3)
     k = k.at[:, 3].set(1e4 * q[:, 5])
     plain, ours = attention()
