@@ -80,7 +80,7 @@ _rounded.defvjp(_rounded_forward, _rounded_backward)
 def product(x: jax.Array, weights: jax.Array) -> jax.Array:
     """Return ``x @ weights``, float32 (..., outputs), for x (..., inputs) and weights (inputs, outputs)."""
     if weights.dtype != jnp.bfloat16:
-        rounds = jax.config.jax_default_matmul_precision == "bfloat16"
+        rounds = jax.config.jax_default_matmul_precision == "bfloat16"  # type: ignore[attr-defined]
         made: jax.Array = (_rounded if rounds else _multiplied)(x, weights)
         return made
     result = jax.ShapeDtypeStruct((*x.shape[:-1], weights.shape[1]), jnp.float32)
