@@ -262,7 +262,7 @@ def _dropped(x: jax.Array, drop: _Drop) -> jax.Array:
 def _attended(q: jax.Array, k: jax.Array, v: jax.Array, mask: jax.Array) -> jax.Array:
     """Softmax attention of whole sequences, (batch, frames, heads, head size); mask 0 or 1, (frames, frames).
 
-    Sums over keys are products, since XLA sums along an axis slowly on CPUs: with its gradient, a third of the time.
+    Sums over keys are products, since XLA sums along an axis slowly on CPUs: with its gradient, half the time.
     """
     return _attended_forward(q, k, v, mask)[0]
 
