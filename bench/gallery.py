@@ -89,12 +89,12 @@ def main() -> int:
     need_judges()
     arguments.out.mkdir(parents=True, exist_ok=True)
     model = load_tiny(arguments.weights)
-    takes, found = {}, {}
+    takes, found, third = {}, {}, arguments.seconds / 3
     for number, prompt in enumerate(_PROMPTS):
         takes[prompt] = _played(model, prompt, 1 + number, arguments.seconds)
         path = arguments.out / f"{prompt.replace(' ', '-')}.flac"
         soundfile.write(path, takes[prompt], _RATE)
-        _drawn(path.with_suffix(".png"), {prompt: takes[prompt]}, 4000.0, 8.0, 14.0)
+        _drawn(path.with_suffix(".png"), {prompt: takes[prompt]}, 4000.0, third, third + 6.0)
         found[prompt] = _measured(path, takes[prompt], model.usual(model.embed(prompt)).bpm)
         row = found[prompt].values()
         print("| " + " | ".join([prompt, *(str(value) for value in row)]) + " |", flush=True)

@@ -65,8 +65,8 @@ def measure(study: Study) -> Finding:
     held = [song for song in study.held_out("progression") if song.group in names]
     decoded: tuple[list[str], list[Any]] = [], []
     if study.codes_sound:  # the judge is to tell styles apart, not the codec from the songs
-        more, others = _excerpts(study, training, starts[:1], seconds, coded=True)
-        labels, rows = labels + more, rows + others
+        more, again = _excerpts(study, training, starts[:1], seconds, coded=True)
+        labels, rows = labels + more, rows + again
         decoded = _excerpts(study, spread(held, study.count(60, 6)), starts[:1], seconds, coded=True)
     judge = fit(np.array(rows), np.array([names.index(name) for name in labels]), names, STRENGTH)
     truth, rows = _excerpts(study, spread(held, study.count(120, 12)), starts, seconds)
