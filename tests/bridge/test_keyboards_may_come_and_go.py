@@ -14,7 +14,7 @@ from jackdaw.engine.protocol.client import ControlClient
 class Keyboard:
     """A hardware MIDI source, as JACK sees it; what is in `waiting` is sent, so many events a period."""
 
-    def __init__(self, server, name="keyboard", at_once=64):
+    def __init__(self, server, name, at_once):
         self.waiting = deque()
         self.jack = jack.Client(name, servername=server, no_start_server=True)
         self.port = self.jack.midi_outports.register("keys", is_physical=True)
@@ -52,11 +52,26 @@ def room(studio, tmp_path, monkeypatch):
         yield it, lambda: client.status()["notes"]
 
 
+@pytest.fixture
+def plug(room):
+    """Plug in keyboards; those left at the end are pulled out while the server still runs."""
+    it, _ = room
+    made = []
+
+    def make(name="keyboard", at_once=64):
+        made.append(Keyboard(it.session, name, at_once))
+        return made[-1]
+
+    yield make
+    for keyboard in made:
+        keyboard.close()
+
+
 @pytest.mark.jack
-def test_a_keyboard_comes_and_goes(room):
+def test_a_keyboard_comes_and_goes(room, plug):
     it, notes = room
     for note in ("3c", "40"):
-        keyboard = Keyboard(it.session)
+        keyboard = plug()
         wait_until("the connection", lambda k=keyboard: k.sources() == [f"{it.client}:midi_in"])
         keyboard.send(f"90{note}40")
         wait_until("the note", lambda n=note: notes() == [int(n, 16)])
@@ -67,27 +82,25 @@ def test_a_keyboard_comes_and_goes(room):
 
 
 @pytest.mark.jack
-def test_what_the_user_disconnects_stays_so(room):
+def test_what_the_user_disconnects_stays_so(room, plug):
     it, notes = room
-    keyboard = Keyboard(it.session)
+    keyboard = plug()
     wait_until("the connection", keyboard.sources)
     keyboard.jack.disconnect(keyboard.name, f"{it.client}:midi_in")
-    other = Keyboard(it.session, "other")
+    other = plug("other")
     wait_until("the other's connection", other.sources)
     assert keyboard.sources() == []
     other.send("903c40")
     wait_until("the note", lambda: notes() == [60])
-    other.close()
-    keyboard.close()
 
 
 @pytest.mark.jack
 @pytest.mark.parametrize("at_once", [50, 400])
-def test_ten_thousand_random_events_do_no_harm(room, at_once):
+def test_ten_thousand_random_events_do_no_harm(room, plug, at_once):
     """Strikes, releases, torn messages, SysEx of any length; 400 in a period are more than are taken."""
     it, notes = room
     choose = random.Random(at_once)
-    keyboard = Keyboard(it.session, at_once=at_once)
+    keyboard = plug(at_once=at_once)
     wait_until("the connection", keyboard.sources)
     for _ in range(10_000):
         kind = choose.random()
@@ -102,10 +115,13 @@ def test_ten_thousand_random_events_do_no_harm(room, at_once):
     wait_until("all of them", lambda: not keyboard.waiting)
     keyboard.send(*[f"b{channel:x}7b00" for channel in range(16)])
     wait_until("silence", lambda: not keyboard.waiting and notes() == [])
-    keyboard.send("903c40")
-    wait_until("the note", lambda: notes() == [60])
+
+    def strike():
+        keyboard.send("803c00", "903c40")
+        return notes() == [60]
+
+    wait_until("the note", strike)  # again and again: while the flood is yet unheard, what comes after it may be lost
     keyboard.send("803c00")
     wait_until("the end of the note", lambda: notes() == [])
     assert it.engine.alive
     assert it.bridge.alive
-    keyboard.close()
