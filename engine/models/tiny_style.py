@@ -1,9 +1,10 @@
 """Style space of the bundled model: words and audio become points on one unit sphere of 128 dimensions.
 
 The text tower is a static table with one row for each word piece: a phrase is the sum of its rows, scaled to unit
-length. The audio tower pools a small convolutional network over log-mel bands of up to ten seconds, and was trained
-to land where the captions of that music land. Everything here is a pure function of (weights, input); the weights are
-read elsewhere (:mod:`jackdaw.engine.training.style` makes them). Invariants: every style that leaves this module is
+length. Its pieces also vote for groups of styles, which draws a phrase towards the styles that its words stand for.
+The audio tower pools a small convolutional network over log-mel bands of up to ten seconds, and was trained to land
+where the captions of that music land. Everything here is a pure function of (weights, input); the weights are read
+elsewhere (:mod:`jackdaw.engine.training.style` makes them). Invariants: every style that leaves this module is
 float32, finite, and of unit length; equal input gives equal output.
 
 The table was distilled from the sentence model all-MiniLM-L6-v2 (Apache-2.0), whose word-piece vocabulary
@@ -109,6 +110,7 @@ def embed_text(weights: Mapping[str, NDArray[np.generic]], pieces: WordPieces, t
     ----------
     weights
         ``table``: int8, shape (pieces, 128); ``scale``: float, shape (pieces,), what one step of a row is worth.
+        ``votes``, ``vote_scale``: as these, shape (pieces, groups); ``groups``: float, shape (groups, 128), directions.
     pieces
         The tokenizer over the same rows.
     text
@@ -129,8 +131,14 @@ def embed_text(weights: Mapping[str, NDArray[np.generic]], pieces: WordPieces, t
     rows = pieces(text)
     if not rows:
         raise ValueError(f"no word of the style prompt {text!r} is known; describe the style in English words")
-    table = weights["table"][rows].astype(np.float32) * weights["scale"][rows].astype(np.float32)[:, None]
-    return _unit(table.sum(axis=0))
+    total, votes = (
+        (weights[table][rows].astype(np.float32) * weights[scale][rows].astype(np.float32)[:, None]).sum(axis=0)
+        for table, scale in (("table", "scale"), ("votes", "vote_scale"))
+    )
+    meant = _unit(total)
+    logits = votes / np.linalg.norm(total)
+    shares = np.exp(logits - logits.max())
+    return _unit(meant + shares / shares.sum() @ weights["groups"].astype(np.float32))
 
 
 def _unit(vector: NDArray[np.float32]) -> Style:

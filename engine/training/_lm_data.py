@@ -34,12 +34,15 @@ from jackdaw.engine.models.tiny_lm import (
     style_features,
 )
 from jackdaw.engine.models.tiny_style import WordPieces, embed_text
+from jackdaw.engine.training._lexicon import sayings
 from jackdaw.engine.training._progressions import labelled_chord
 from jackdaw.engine.weights.tensors import read_tree
 
 __all__ = ["Batch", "Song", "fixed_batch", "load_songs", "random_batch"]
 
 _FRAME_SECONDS = 0.04
+_SAYINGS = 5, 2
+"""Other words for a song's family, and for its group."""
 
 
 @dataclass(frozen=True)
@@ -132,9 +135,15 @@ def _energy(labels: Mapping[str, Any], frames: int) -> NDArray[np.float32]:
 
 
 def _true(labels: Mapping[str, Any]) -> list[str]:
-    """Captions; of a solo or a duo those alone that say so: a style's bare name is to mean a full band."""
+    """Captions; of a solo or a duo those alone that say so: a style's bare name is to mean a full band.
+
+    Of a band also some of what people say instead of its style's name.
+    """
     version, captions = labels["version"], labels["captions"]
-    return [caption for caption in captions if version == "full" or caption.startswith(f"{version} ")]
+    if version != "full":
+        return [caption for caption in captions if caption.startswith(f"{version} ")]
+    rng = np.random.default_rng(int(labels["id"]))
+    return [*captions, *sayings(labels["family"], labels["style_group"], *_SAYINGS, rng)]
 
 
 def load_songs(corpus: Path, tokens: Path, styles: Path) -> list[Song]:

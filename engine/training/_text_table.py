@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from jackdaw.engine.models.tiny_style import STYLE_SIZE, WordPieces
 from jackdaw.engine.training._styles import GROUPS, STYLES
 
-__all__ = ["Teacher", "distil", "music_phrases", "quantise"]
+__all__ = ["MOODS", "SOUNDS", "Teacher", "distil", "music_phrases", "quantise"]
 
 _CLS, _SEP, _PAD = "[CLS]", "[SEP]", "[PAD]"
 
@@ -46,6 +46,10 @@ hand claps|choir|bandoneon|ukulele|harmonica|orchestra|snare|shakers"""
 
 def _listed(text: str) -> list[str]:
     return text.replace("\n", "|").split("|")
+
+
+MOODS = sorted(set(_listed(_MOODS)) | {mood for group in GROUPS.values() for mood in group.moods})
+SOUNDS = _listed(_SOUNDS)
 
 
 class Teacher:
@@ -92,9 +96,8 @@ class Teacher:
 def music_phrases(rng: np.random.Generator, count: int) -> list[str]:
     """Descriptions of music: each listed word alone, then random combinations up to `count` phrases."""
     families = sorted({style.family for style in STYLES} | {name for g in GROUPS.values() for name in g.names})
-    genres, sounds = _listed(_GENRES) + families, _listed(_SOUNDS)
-    moods = sorted(set(_listed(_MOODS)) | {mood for group in GROUPS.values() for mood in group.moods})
-    phrases = list(dict.fromkeys(itertools.chain(genres, moods, sounds)))
+    genres = _listed(_GENRES) + families
+    phrases = list(dict.fromkeys(itertools.chain(genres, MOODS, SOUNDS)))
     templates = (
         "{m} {g}", "{g}", "{m} {g} with {s}", "{g} with {s} and {t}", "{s} {g}", "{m} {s}", "{m} {n} {g}", "{g} music",
         "{m} {g}, {s}", "a {m} {g} tune", "{g} on {s}", "{m} music", "{g} and {h}", "{s} and {t}",
@@ -102,10 +105,10 @@ def music_phrases(rng: np.random.Generator, count: int) -> list[str]:
     )  # fmt: skip
     seen = set(phrases)
     while len(phrases) < count:
-        one, two = rng.integers(len(sounds), size=2)
+        one, two = rng.integers(len(SOUNDS), size=2)
         phrase = str(rng.choice(templates)).format(
-            m=rng.choice(moods), n=rng.choice(moods), g=rng.choice(genres), h=rng.choice(genres),
-            s=sounds[one], t=sounds[two], b=rng.integers(50, 200),
+            m=rng.choice(MOODS), n=rng.choice(MOODS), g=rng.choice(genres), h=rng.choice(genres),
+            s=SOUNDS[one], t=SOUNDS[two], b=rng.integers(50, 200),
         )  # fmt: skip
         if phrase not in seen:
             seen.add(phrase)
@@ -176,8 +179,8 @@ def distil(
     return vocabulary, fitted, mean, components
 
 
-def quantise(table: NDArray[np.float32]) -> dict[str, NDArray[np.generic]]:
-    """Int8 rows, each with its own scale: ``table`` (pieces, 128) and ``scale`` (pieces,) float16."""
+def quantise(table: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float16]]:
+    """Return int8 rows and the scale of each."""
     scale = np.maximum(np.abs(table).max(axis=1) / 127.0, 1e-6).astype(np.float16)
     whole = np.clip(np.rint(table / scale.astype(np.float32)[:, None]), -127, 127).astype(np.int8)
-    return {"table": whole, "scale": scale}
+    return whole, scale

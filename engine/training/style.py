@@ -1,10 +1,11 @@
 """Make the style towers of the bundled model.
 
-``jackdaw train style`` runs it. The text table is distilled from a sentence model; the audio tower is then trained to
-land where the captions of a song land. ``DIR/bands`` keeps the songs' bands, so that a second run goes on, and
-``DIR/styles`` gets a few embeddings of each song, which the training of the language model reads.
-``DIR/tiny_style.safetensors`` holds both towers, ``DIR/tiny_style.vocab.txt`` the vocabulary, and
-``DIR/tiny_usual.json`` how each family of styles is usually played: tempo, metre, drums, notes a second.
+``jackdaw train style`` runs it. The text table is distilled from a sentence model, and its pieces learn which styles
+they stand for; the audio tower is then trained to land where the captions of a song land. ``DIR/bands`` keeps the
+songs' bands, so that a second run goes on, and ``DIR/styles`` gets a few embeddings of each song, which the training
+of the language model reads. ``DIR/tiny_style.safetensors`` holds both towers, ``DIR/tiny_style.vocab.txt`` the
+vocabulary, and ``DIR/tiny_usual.json`` how each family of styles is usually played: tempo, metre, drums, notes a
+second.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from jackdaw.engine.models.tiny_style import (
     mel_bands,
 )
 from jackdaw.engine.training._text_table import Teacher, distil, music_phrases, quantise
+from jackdaw.engine.training._votes import glosses, learn_votes
 from jackdaw.engine.weights.tensors import read_tree, write_tree
 
 __all__ = ["make_table", "train_tower"]
@@ -48,18 +50,29 @@ def _bar() -> Progress:
 
 
 def make_table(out: Path, settings: dict[str, Any]) -> None:
-    """Distil the text table and write it with its vocabulary."""
+    """Distil the text table, let it learn its votes, and write it with its vocabulary."""
     out.mkdir(parents=True, exist_ok=True)
     teacher = Teacher()
     phrases = music_phrases(np.random.default_rng(0), settings["phrases"])
+    told = sum(map(len, glosses(teacher.vocabulary).values()))
     with _bar() as bar:
-        task = bar.add_task("pieces through the sentence model", total=len(teacher.vocabulary) + len(phrases))
+        total = 2 * len(teacher.vocabulary) + len(phrases) + told
+        task = bar.add_task("pieces through the sentence model", total=total)
+
+        def progress(count: int) -> None:
+            bar.advance(task, count)
+
         vocabulary, table, _, _ = distil(
-            teacher, phrases, steps=settings["fit_steps"], pull=settings["pull"],
-            progress=lambda count: bar.advance(task, count),
-        )  # fmt: skip
+            teacher, phrases, steps=settings["fit_steps"], pull=settings["pull"], progress=progress
+        )
+        learnt = learn_votes(
+            teacher, vocabulary, table, decay=settings["vote_decay"], steps=settings["vote_steps"], progress=progress
+        )
     (out / _VOCABULARY).write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
-    write_tree(out / _WEIGHTS, {"text": quantise(table)}, {"made_from": "all-MiniLM-L6-v2 (Apache-2.0)"})
+    text: dict[str, NDArray[np.generic]] = {"groups": learnt["groups"].astype(np.float16)}
+    text["table"], text["scale"] = quantise(table)
+    text["votes"], text["vote_scale"] = quantise(learnt["votes"])
+    write_tree(out / _WEIGHTS, {"text": text}, {"made_from": "all-MiniLM-L6-v2 (Apache-2.0), WordNet 3.0"})
 
 
 _Heard = tuple[dict[str, Any], NDArray[np.float32]]
@@ -137,8 +150,9 @@ def train_tower(corpus: Path, out: Path, settings: dict[str, Any]) -> None:
             bar.update(task, advance=1, description=f"audio tower, loss {float(value):.3f}" if step % 20 == 0 else None)
     tree["audio"] = jax.tree.map(np.asarray, params)
     narrow = jax.tree.map(lambda value: jnp.asarray(value, jnp.bfloat16), params)
-    table = {"table": tree["text"]["table"].astype(np.int8), "scale": tree["text"]["scale"].astype(np.float16)}
-    write_tree(out / _WEIGHTS, {"text": table, "audio": narrow}, about)
+    whole = ("table", "votes")
+    text = {name: leaf.astype(np.int8 if name in whole else np.float16) for name, leaf in tree["text"].items()}
+    write_tree(out / _WEIGHTS, {"text": text, "audio": narrow}, about)
     (out / _USUAL).write_text(json.dumps(_usual([songs[index][0] for index in training]), indent=2) + "\n")
     _report(songs, texts, tree["audio"], longest, settings, out)
 

@@ -69,3 +69,22 @@ def test_words_are_split_longest_piece_first():
     pieces = WordPieces(["blue", "blues", "##s", "##grass", "!", "s"])
     assert pieces("Bluegrass, blues! BLUÉS") == [0, 3, 1, 4, 1]
     assert pieces("bluex") == []
+
+
+@pytest.mark.parametrize(
+    ("prompt", "style"),
+    [
+        ("charlie parker", "bebop"),
+        ("oktoberfest", "polka"),
+        ("heavy guitars and double kick", "metal"),
+        ("jamaican roots with echo", "reggae"),
+        ("astronaut drifting through space", "ambient"),
+        ("johnny cash on the ranch", "country music"),
+        ("slow dance at the wedding", "ballad"),
+        ("sao paulo street carnival", "samba"),
+    ],
+)
+def test_what_people_say_for_a_style_is_near_it(embed, prompt, style):
+    names = ["bebop", "polka", "metal", "reggae", "ambient", "country music", "ballad", "samba", "techno", "waltz",
+             "hip hop", "ragtime", "tango"]  # fmt: skip
+    assert nearest(embed, prompt, names) == style

@@ -1,0 +1,172 @@
+"""Votes of word pieces: which groups of styles each of them speaks for.
+
+A sentence model knows that "havana" is like "cuba", seldom which music is meant. So each piece gets a vote for every
+group: a softmax regression over sums of pieces, as the text tower adds them, learns what people say for a style
+(:mod:`jackdaw.engine.training._lexicon`). Pieces are described by the sentence model's vectors of the piece itself
+and of what WordNet 3.0 says of the word (Debian package ``wordnet-base``, WordNet licence), so that words that nobody
+listed vote as their neighbours do: "vienna" is "the capital of Austria".
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from numpy.typing import NDArray
+
+from jackdaw.engine.models.tiny_style import STYLE_SIZE, WordPieces
+from jackdaw.engine.training._lexicon import meanings
+from jackdaw.engine.training._styles import GROUPS, STYLES
+from jackdaw.engine.training._text_table import MOODS, SOUNDS, Teacher
+
+__all__ = ["GROUP_NAMES", "glosses", "learn_votes", "named"]
+
+_WORDNET = Path("/usr/share/wordnet")
+_SENSES, _NAMES, _LONGEST = 3, 6, 160
+_QUOTED = re.compile(r'"[^"]*"')
+
+GROUP_NAMES = tuple(sorted(GROUPS))
+"""Order of the votes."""
+
+Floats = NDArray[np.float32]
+
+
+def named() -> list[tuple[str, int]]:
+    """Names of families and groups, each with the place of its group."""
+    families = {(style.family, style.group) for style in STYLES}
+    names = families | {(name, group) for group, about in GROUPS.items() for name in about.names}
+    return sorted((name, GROUP_NAMES.index(group)) for name, group in names)
+
+
+def glosses(vocabulary: Sequence[str], folder: Path = _WORDNET) -> dict[str, list[str]]:
+    """What WordNet says of words of a vocabulary: their first senses, and names that few others share a word with.
+
+    Raises
+    ------
+    FileNotFoundError
+        If WordNet isn't installed.
+    """
+    single: dict[str, list[str]] = defaultdict(list)
+    within: dict[str, list[str]] = defaultdict(list)
+    for kind in ("noun", "adj", "verb"):
+        path = folder / f"data.{kind}"
+        if not path.exists():
+            raise FileNotFoundError(f"{path} is missing: apt-get install wordnet-base")
+        for line in path.read_text(encoding="utf-8").splitlines():
+            if line.startswith("  "):  # the licence
+                continue
+            head, said = line.split(" | ", 1)
+            fields = head.split()
+            lemmas = [fields[4 + 2 * i].lower().split("(")[0] for i in range(int(fields[3], 16))]
+            names = ", ".join(lemma.replace("_", " ") for lemma in lemmas[:3])
+            text = f"{names}: {_QUOTED.sub('', said).strip(' ;')[:_LONGEST]}"
+            for lemma in lemmas:
+                words = re.split("[_-]", lemma)
+                for word in words:
+                    (single if len(words) == 1 else within)[word].append(text)
+    found = {}
+    for piece in vocabulary:
+        rare = within[piece] if len(within[piece]) <= _NAMES else []
+        texts = list(dict.fromkeys([*single[piece][:_SENSES], *rare]))
+        if piece.isalpha() and texts:
+            found[piece] = texts
+    return found
+
+
+def _described(teacher: Teacher, vocabulary: Sequence[str], progress: Callable[[int], None] | None) -> Floats:
+    """Rows (pieces, 768): the sentence model's vector of each piece, and of its glosses; scaled by its rarity."""
+    place = {piece: index for index, piece in enumerate(teacher.vocabulary)}
+    rows = teacher([[place[piece]] for piece in vocabulary], progress)
+    texts = glosses(vocabulary)
+    every = sorted({text for some in texts.values() for text in some})
+    said = dict(zip(every, teacher([teacher.pieces(text) for text in every], progress), strict=True))
+    middle = np.mean(list(said.values()), axis=0)
+    more = np.zeros_like(rows)
+    for index, piece in enumerate(vocabulary):
+        if piece in texts:
+            more[index] = np.mean([said[text] for text in texts[piece]], axis=0) - middle
+    rarity = np.log(2.0 + np.arange(len(vocabulary), dtype=np.float32))[:, None]
+    return np.asarray(np.concatenate([rows - rows.mean(axis=0), more], axis=1) * rarity, np.float32)
+
+
+def _examples(rng: np.random.Generator) -> list[tuple[str, int, float]]:
+    """Phrases, the place of the group that each stands for, and how much it counts."""
+    names = named()
+    group_of = {**dict(names), **{name: place for place, name in enumerate(GROUP_NAMES)}}
+    templates = ("{m} {x}", "{x} with {s}", "{m} {x} with {s}", "{x} music", "a {m} {x} tune", "{m} {n} {x}")
+    rows = []
+    for pairs, times in ((names, 6), ([(said, group_of[name]) for said, name in meanings()], 1)):
+        for said, group in pairs:
+            rows.append((said, group, 1.0))
+            for _ in range(times):
+                words = {"m": rng.choice(MOODS), "n": rng.choice(MOODS), "s": rng.choice(SOUNDS)}
+                rows.append((str(rng.choice(templates)).format(x=said, **words), group, 0.5))
+    return rows
+
+
+def _regression(x: Floats, group: NDArray[np.int64], weight: Floats, decay: float, steps: int) -> Floats:
+    """Softmax regression of weighted rows by L-BFGS; returns (features, groups)."""
+
+    def loss(value: jax.Array) -> jax.Array:
+        errors = optax.softmax_cross_entropy_with_integer_labels(x @ value, group)
+        total: jax.Array = (weight * errors).sum() / weight.sum() + 0.5 * decay * (value**2).sum()
+        return total
+
+    solver = optax.lbfgs()
+    again = optax.value_and_grad_from_state(loss)
+
+    @jax.jit
+    def step(value: jax.Array, state: optax.OptState) -> tuple[jax.Array, optax.OptState]:
+        error, gradient = again(value, state=state)
+        change, state = solver.update(gradient, state, value, value=error, grad=gradient, value_fn=loss)
+        return optax.apply_updates(value, change), state
+
+    value = jnp.zeros((x.shape[1], len(GROUP_NAMES)))
+    state = solver.init(value)
+    for _ in range(steps):
+        value, state = step(value, state)
+    return np.asarray(value)
+
+
+def learn_votes(
+    teacher: Teacher, vocabulary: Sequence[str], table: Floats, *, decay: float, steps: int,
+    progress: Callable[[int], None] | None = None,
+) -> dict[str, Floats]:  # fmt: skip
+    """Learn the votes.
+
+    Parameters
+    ----------
+    teacher, vocabulary, table
+        The sentence model; the pieces and their rows, (pieces, 128), as :func:`._text_table.distil` makes them.
+    decay, steps
+        Of the regression.
+    progress
+        Called with the number of texts that the sentence model has read.
+
+    Returns
+    -------
+    dict
+        ``votes`` (pieces, groups): what a piece adds to the logit of each group, over the length of the sum of rows.
+        ``groups`` (groups, 128): where a group lies from the middle of all, unit length.
+    """
+    pieces = WordPieces(vocabulary)
+    features = _described(teacher, vocabulary, progress)
+    phrases = _examples(np.random.default_rng(0))
+    rows = [pieces(phrase) for phrase, _, _ in phrases]
+    x = np.stack([features[row].sum(axis=0) / np.linalg.norm(table[row].sum(axis=0)) for row in rows])
+    groups = np.array([group for _, group, _ in phrases])
+    solved = _regression(x, groups, np.array([w for _, _, w in phrases], np.float32), decay, steps)
+    sums = np.stack([table[pieces(name)].sum(axis=0) for name, _ in named()])
+    units = sums / np.linalg.norm(sums, axis=1, keepdims=True)
+    member = np.array([group for _, group in named()])
+    middles = np.stack([units[member == place].mean(axis=0) for place in range(len(GROUP_NAMES))])
+    apart = middles - middles.mean(axis=0)
+    directions = apart / np.linalg.norm(apart, axis=1, keepdims=True)
+    assert directions.shape == (len(GROUP_NAMES), STYLE_SIZE)
+    return {"votes": features @ solved, "groups": directions.astype(np.float32)}
