@@ -4,7 +4,8 @@ A sentence model knows that "havana" is like "cuba", seldom which music is meant
 group: a softmax regression over sums of pieces, as the text tower adds them, learns what people say for a style
 (:mod:`jackdaw.engine.training._lexicon`). Pieces are described by the sentence model's vectors of the piece itself
 and of what WordNet 3.0 says of the word (Debian package ``wordnet-base``, WordNet licence), so that words that nobody
-listed vote as their neighbours do: "vienna" is "the capital of Austria".
+listed vote as their neighbours do: "vienna" is "the capital of Austria". Listed pieces also have a feature each of
+their own.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ __all__ = ["GROUP_NAMES", "glosses", "learn_votes", "named"]
 
 _WORDNET = Path("/usr/share/wordnet")
 _SENSES, _NAMES, _LONGEST = 3, 6, 160
+_OWN = 10.0
+"""Size of the feature that is a listed piece's own; a described one is about 7."""
 _QUOTED = re.compile(r'"[^"]*"')
 
 GROUP_NAMES = tuple(sorted(GROUPS))
@@ -159,9 +162,15 @@ def learn_votes(
     features = _described(teacher, vocabulary, progress)
     phrases = _examples(np.random.default_rng(0))
     rows = [pieces(phrase) for phrase, _, _ in phrases]
-    x = np.stack([features[row].sum(axis=0) / np.linalg.norm(table[row].sum(axis=0)) for row in rows])
+    listed, places = np.unique(np.concatenate(rows), return_inverse=True)
+    own = np.zeros((len(rows), len(listed)), np.float32)
+    np.add.at(own, (np.repeat(np.arange(len(rows)), [len(row) for row in rows]), places), _OWN)
+    sums = np.concatenate([np.stack([features[row].sum(axis=0) for row in rows]), own], axis=1)
+    x = sums / np.array([np.linalg.norm(table[row].sum(axis=0)) for row in rows], np.float32)[:, None]
     groups = np.array([group for _, group, _ in phrases])
     solved = _regression(x, groups, np.array([w for _, _, w in phrases], np.float32), decay, steps)
+    votes = features @ solved[: features.shape[1]]
+    votes[listed] += _OWN * solved[features.shape[1] :]
     sums = np.stack([table[pieces(name)].sum(axis=0) for name, _ in named()])
     units = sums / np.linalg.norm(sums, axis=1, keepdims=True)
     member = np.array([group for _, group in named()])
@@ -169,4 +178,4 @@ def learn_votes(
     apart = middles - middles.mean(axis=0)
     directions = apart / np.linalg.norm(apart, axis=1, keepdims=True)
     assert directions.shape == (len(GROUP_NAMES), STYLE_SIZE)
-    return {"votes": features @ solved, "groups": directions.astype(np.float32)}
+    return {"votes": votes, "groups": directions.astype(np.float32)}
