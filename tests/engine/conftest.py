@@ -42,6 +42,9 @@ def small_tiny() -> Model:
         "text": {
             "table": np.random.default_rng(0).integers(-127, 128, (len(WORDS), 128), dtype=np.int8),
             "scale": np.ones(len(WORDS), np.float16),
+            "votes": np.random.default_rng(1).integers(-127, 128, (len(WORDS), 3), dtype=np.int8),
+            "vote_scale": np.ones(len(WORDS), np.float16),
+            "groups": np.eye(3, 128, dtype=np.float16),
         },
         "audio": random_tree(lambda: tiny_style.AudioTower().init(key, bands, mask)["params"]),
     }

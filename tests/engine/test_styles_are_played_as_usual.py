@@ -22,9 +22,9 @@ def steer(tiny, controls, alone=ALONE):
     return tiny._prepared(state, controls, None)[0]
 
 
-def strokes(tiny, prompt, steps=100):
-    """How suddenly sound above 5 kHz begins, on average, beside its level."""
-    state, pieces = tiny.init(3), []
+def strokes(tiny, prompt, seed, steps=100):
+    """How suddenly sound above 5 kHz begins, on average."""
+    state, pieces = tiny.init(seed), []
     for _ in range(steps):
         state, audio = tiny.step(state, Controls(style=tiny.embed(prompt)), None)
         pieces.append(audio.mean(axis=1))
@@ -34,7 +34,9 @@ def strokes(tiny, prompt, steps=100):
 
 
 def test_metal_has_drums_and_ambient_has_none(tiny):
-    assert strokes(tiny, "metal") > 10 * strokes(tiny, "ambient")
+    # medians of the songs it learnt from: 0.35 and 0.02
+    metal, ambient = (np.median([strokes(tiny, prompt, seed) for seed in (3, 4, 5)]) for prompt in ("metal", "ambient"))
+    assert metal > 4 * ambient
 
 
 @pytest.mark.parametrize("prompt", ["metal", "ambient"])
