@@ -19,14 +19,14 @@ __all__ = ["FREE", "RANGE", "RATE_DB", "TARGET", "LevelState", "init", "loudness
 
 TARGET = -18.0
 """LUFS: a full band's loudness in the songs that the model learned from (their median is -20.6, solos included)."""
-FREE = 1.0
+FREE = 0.5
 """LU either way that are left to the music."""
 RANGE = 6.0
 """Most dB of gain either way."""
 RATE_DB = 1.0
 """Most dB a second by which the gain moves."""
 
-_SECONDS = 8.0  # over which loudness is averaged
+_SECONDS = 6.0  # over which loudness is averaged
 _PAUSE = -50.0  # LUFS
 _STEP = TOKEN_SAMPLES / RATE
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from jackdaw.engine.models.tiny_style import STYLE_SIZE, WordPieces
 from jackdaw.engine.training._styles import GROUPS, STYLES
 
-__all__ = ["MOODS", "SOUNDS", "Teacher", "distil", "music_phrases", "quantise"]
+__all__ = ["MOODS", "SOUNDS", "Teacher", "distil", "kept_pieces", "music_phrases", "quantise"]
 
 _CLS, _SEP, _PAD = "[CLS]", "[SEP]", "[PAD]"
 
@@ -116,8 +116,8 @@ def music_phrases(rng: np.random.Generator, count: int) -> list[str]:
     return phrases
 
 
-def _kept(vocabulary: Sequence[str]) -> list[int]:
-    """Pieces that text can contain once accents are gone: printable ASCII, no markers."""
+def kept_pieces(vocabulary: Sequence[str]) -> list[int]:
+    """Places of the pieces that text can contain once accents are gone: printable ASCII, no markers."""
     return [
         index
         for index, piece in enumerate(vocabulary)
@@ -164,7 +164,7 @@ def distil(
     vocabulary, table, mean, components
         The pieces; float32 rows (pieces, 128); and the projection (384,), (384, 128) from the teacher's space.
     """
-    kept = _kept(teacher.vocabulary)
+    kept = kept_pieces(teacher.vocabulary)
     vocabulary = [teacher.vocabulary[index] for index in kept]
     rows = teacher([[index] for index in kept], progress)
     wholes = teacher([teacher.pieces(phrase) for phrase in phrases], progress)

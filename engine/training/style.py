@@ -34,7 +34,7 @@ from jackdaw.engine.models.tiny_style import (
     embed_text,
     mel_bands,
 )
-from jackdaw.engine.training._text_table import Teacher, distil, music_phrases, quantise
+from jackdaw.engine.training._text_table import Teacher, distil, kept_pieces, music_phrases, quantise
 from jackdaw.engine.training._votes import glosses, learn_votes
 from jackdaw.engine.weights.tensors import read_tree, write_tree
 
@@ -54,9 +54,10 @@ def make_table(out: Path, settings: dict[str, Any]) -> None:
     out.mkdir(parents=True, exist_ok=True)
     teacher = Teacher()
     phrases = music_phrases(np.random.default_rng(0), settings["phrases"])
-    told = sum(map(len, glosses(teacher.vocabulary).values()))
+    kept = [teacher.vocabulary[index] for index in kept_pieces(teacher.vocabulary)]
+    told = {text for texts in glosses(kept).values() for text in texts}
     with _bar() as bar:
-        total = 2 * len(teacher.vocabulary) + len(phrases) + told
+        total = 2 * len(kept) + len(phrases) + len(told)
         task = bar.add_task("pieces through the sentence model", total=total)
 
         def progress(count: int) -> None:
