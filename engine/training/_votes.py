@@ -166,7 +166,8 @@ def learn_votes(
     own = np.zeros((len(rows), len(listed)), np.float32)
     np.add.at(own, (np.repeat(np.arange(len(rows)), [len(row) for row in rows]), places), _OWN)
     sums = np.concatenate([np.stack([features[row].sum(axis=0) for row in rows]), own], axis=1)
-    x = sums / np.array([np.linalg.norm(table[row].sum(axis=0)) for row in rows], np.float32)[:, None]
+    lengths = np.array([np.linalg.norm(table[row].sum(axis=0)) for row in rows], np.float32)
+    x = np.asarray(sums / lengths[:, None], np.float32)
     groups = np.array([group for _, group, _ in phrases])
     solved = _regression(x, groups, np.array([w for _, _, w in phrases], np.float32), decay, steps)
     votes = features @ solved[: features.shape[1]]

@@ -152,8 +152,8 @@ def train_tower(corpus: Path, out: Path, settings: dict[str, Any]) -> None:
     tree["audio"] = jax.tree.map(np.asarray, params)
     narrow = jax.tree.map(lambda value: jnp.asarray(value, jnp.bfloat16), params)
     whole = ("table", "votes")
-    text = {name: leaf.astype(np.int8 if name in whole else np.float16) for name, leaf in tree["text"].items()}
-    write_tree(out / _WEIGHTS, {"text": text, "audio": narrow}, about)
+    exact = {name: leaf.astype(np.int8 if name in whole else np.float16) for name, leaf in tree["text"].items()}
+    write_tree(out / _WEIGHTS, {"text": exact, "audio": narrow}, about)
     (out / _USUAL).write_text(json.dumps(_usual([songs[index][0] for index in training]), indent=2) + "\n")
     _report(songs, texts, tree["audio"], longest, settings, out)
 
