@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from jackdaw.engine.models.tiny_style import STYLE_SIZE, WordPieces
 from jackdaw.engine.training._styles import GROUPS, STYLES
 
-__all__ = ["MOODS", "SOUNDS", "Teacher", "distil", "kept_pieces", "music_phrases", "quantise"]
+__all__ = ["MOODS", "SOUNDS", "Teacher", "distil", "kept_pieces", "music_phrases", "quantise", "rarity"]
 
 _CLS, _SEP, _PAD = "[CLS]", "[SEP]", "[PAD]"
 
@@ -116,11 +116,11 @@ def music_phrases(rng: np.random.Generator, count: int) -> list[str]:
     return phrases
 
 
-def kept_pieces(vocabulary: Sequence[str]) -> list[int]:
-    """Places of the pieces that text can contain once accents are gone: printable ASCII, no markers."""
+def kept_pieces(vocabulary: Sequence[str]) -> list[str]:
+    """Pieces that text can contain once accents are gone: printable ASCII, no markers."""
     return [
-        index
-        for index, piece in enumerate(vocabulary)
+        piece
+        for piece in vocabulary
         if piece.isascii() and piece.strip() and not (piece.startswith("[") and piece.endswith("]") and len(piece) > 2)
     ]
 
@@ -153,30 +153,33 @@ def _fit(
     return fitted
 
 
+def rarity(count: int) -> NDArray[np.float32]:
+    """How much each of so many pieces counts, by its rank in the vocabulary; shape (pieces, 1)."""
+    return np.log(2.0 + np.arange(count, dtype=np.float32))[:, None]
+
+
 def distil(
-    teacher: Teacher, phrases: Sequence[str], *, steps: int = 400, pull: float = 0.02,
+    teacher: Teacher, vocabulary: Sequence[str], phrases: Sequence[str], *, steps: int = 400, pull: float = 0.02,
     progress: Callable[[int], None] | None = None,
-) -> tuple[list[str], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:  # fmt: skip
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:  # fmt: skip
     """Make the table.
 
     Returns
     -------
-    vocabulary, table, mean, components
-        The pieces; float32 rows (pieces, 128); and the projection (384,), (384, 128) from the teacher's space.
+    table, rows
+        Float32, (pieces, 128) and, as the teacher sees each piece of the vocabulary alone, (pieces, 384).
     """
-    kept = kept_pieces(teacher.vocabulary)
-    vocabulary = [teacher.vocabulary[index] for index in kept]
-    rows = teacher([[index] for index in kept], progress)
+    place = {piece: index for index, piece in enumerate(teacher.vocabulary)}
+    rows = teacher([[place[piece]] for piece in vocabulary], progress)
     wholes = teacher([teacher.pieces(phrase) for phrase in phrases], progress)
     mean = rows.mean(axis=0)
     both = np.concatenate([rows - mean, np.sqrt(len(rows) / len(wholes)) * (wholes - mean)])
     components = np.linalg.eigh(both.T @ both)[1][:, ::-1][:, :STYLE_SIZE].astype(np.float32)
-    table = (rows - mean) @ components * np.log(2.0 + np.arange(len(kept), dtype=np.float32))[:, None]
+    table = (rows - mean) @ components * rarity(len(rows))
     target = (wholes - mean) @ components
     target /= np.linalg.norm(target, axis=1, keepdims=True)
     pieces = WordPieces(vocabulary)
-    fitted = _fit(table, [pieces(phrase) for phrase in phrases], target, steps, pull)
-    return vocabulary, fitted, mean, components
+    return _fit(table, [pieces(phrase) for phrase in phrases], target, steps, pull), rows
 
 
 def quantise(table: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float16]]:

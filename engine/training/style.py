@@ -35,7 +35,7 @@ from jackdaw.engine.models.tiny_style import (
     mel_bands,
 )
 from jackdaw.engine.training._text_table import Teacher, distil, kept_pieces, music_phrases, quantise
-from jackdaw.engine.training._votes import glosses, learn_votes
+from jackdaw.engine.training._votes import describe, glosses, learn_votes
 from jackdaw.engine.weights.tensors import read_tree, write_tree
 
 __all__ = ["make_table", "train_tower"]
@@ -54,21 +54,20 @@ def make_table(out: Path, settings: dict[str, Any]) -> None:
     out.mkdir(parents=True, exist_ok=True)
     teacher = Teacher()
     phrases = music_phrases(np.random.default_rng(0), settings["phrases"])
-    kept = [teacher.vocabulary[index] for index in kept_pieces(teacher.vocabulary)]
-    told = {text for texts in glosses(kept).values() for text in texts}
+    vocabulary = kept_pieces(teacher.vocabulary)
+    told = glosses(vocabulary)
     with _bar() as bar:
-        total = 2 * len(kept) + len(phrases) + len(told)
-        task = bar.add_task("pieces through the sentence model", total=total)
+        total = len(vocabulary) + len(phrases) + len({text for texts in told.values() for text in texts})
+        task = bar.add_task("words through the sentence model", total=total)
 
         def progress(count: int) -> None:
             bar.advance(task, count)
 
-        vocabulary, table, _, _ = distil(
-            teacher, phrases, steps=settings["fit_steps"], pull=settings["pull"], progress=progress
+        table, rows = distil(
+            teacher, vocabulary, phrases, steps=settings["fit_steps"], pull=settings["pull"], progress=progress
         )
-        learnt = learn_votes(
-            teacher, vocabulary, table, decay=settings["vote_decay"], steps=settings["vote_steps"], progress=progress
-        )
+        features = describe(teacher, vocabulary, rows, told, progress)
+    learnt = learn_votes(vocabulary, table, features, decay=settings["vote_decay"], steps=settings["vote_steps"])
     (out / _VOCABULARY).write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
     text: dict[str, NDArray[np.generic]] = {"groups": learnt["groups"].astype(np.float16)}
     text["table"], text["scale"] = quantise(table)
