@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -75,6 +76,13 @@ def _cycle(items: Sequence[Any], turn: int, key: Sequence[int]) -> Any:
     return items[order[turn % len(items)]]
 
 
+def _turns(split: str) -> list[tuple[str, int, int]]:
+    """Groups in a round, as (group, which of its turns, how many): in training the root of the number of its files."""
+    files = Counter(style.group for style in STYLES if not style.held)
+    counts = {group: round(files[group] ** 0.5) if split == "train" else 1 for group in GROUPS}
+    return [(group, number, count) for group, count in counts.items() for number in range(count)]
+
+
 def _choose_style(seed: int, index: int) -> tuple[str, str, Style]:
     """Split, what is held out, and style of a song: groups in turn, then the files of the group in turn."""
     split = SPLITS[index % 12]
@@ -84,9 +92,10 @@ def _choose_style(seed: int, index: int) -> tuple[str, str, Style]:
     held = "" if split == "train" else "progression"
     visit = turn if split == "train" else turn // 2
     salt = ("train", "valid", "test").index(split)
-    group = _cycle(list(GROUPS), visit, [seed, 2, salt])
+    turns = _turns(split)
+    group, number, count = _cycle(turns, visit, [seed, 2, salt])
     files = [s for s in STYLES if s.group == group and not s.held]
-    return split, held, _cycle(files, visit // len(GROUPS), [seed, 3, salt])
+    return split, held, _cycle(files, visit // len(turns) * count + number, [seed, 3, salt])
 
 
 @functools.cache

@@ -28,13 +28,15 @@ def fingerprint(model: str) -> str:
 
     Raises
     ------
+    FileNotFoundError
+        If weight files are missing; the text says which and what to do.
     OSError
-        If a weight file cannot be read.
+        If one cannot be read.
     ValueError
         If what is known about fetched weights is damaged.
     """
     entry = look_up(model)
-    files = [] if entry is None else entry.weight_files()
+    files = [] if entry is None else entry.present_files()
     digest = hashlib.sha256()
     for path in files:
         digest.update(f"{path.name}\n{path.stat().st_size}\n".encode())

@@ -49,6 +49,24 @@ class Entry:
         folder = self.root or (_BUNDLED if self.bundled else installed.folder(self.name))
         return [folder / name for name in self.weights]
 
+    def present_files(self) -> list[Path]:
+        """Return the files of the weights.
+
+        Raises
+        ------
+        FileNotFoundError
+            If some are missing; the text says which and what to do.
+        """
+        files = self.weight_files()
+        missing = [str(path) for path in files if not path.is_file()]
+        if missing:
+            remedy = "install jackdaw again" if self.bundled else f"run `jackdaw models download {self.name}`"
+            raise FileNotFoundError(
+                f"weights of {self.name} are missing: there is no {', '.join(missing)}; {remedy}, or run "
+                "`jackdaw models` to see which models can play"
+            )
+        return files
+
     def load(self) -> Model:
         """Make the model.
 
@@ -61,13 +79,7 @@ class Entry:
         ModuleNotFoundError
             If it needs an optional package that isn't installed.
         """
-        for path in self.weight_files():
-            if not path.is_file():
-                remedy = "install jackdaw again" if self.bundled else f"run `jackdaw models download {self.name}`"
-                raise FileNotFoundError(
-                    f"weights of {self.name} are missing: {path} is not there; {remedy}, or run `jackdaw models` to "
-                    f"see which models can play"
-                )
+        self.present_files()
         return self.loader()
 
 

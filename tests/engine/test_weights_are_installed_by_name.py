@@ -249,3 +249,17 @@ def test_a_damaged_record_is_told(fake: FakeHub) -> None:
     (installed.folder(NAME) / "about.json").write_text("{}")
     with pytest.raises(ValueError, match=r"about\.json is damaged"):
         fingerprint(NAME)
+
+
+def test_a_checkpoint_without_its_companions_says_what_to_fetch(
+    copy: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (copy / FILES[2]).unlink()
+    checkpoint, sound = copy / CHECKPOINT, home / "out.wav"
+    with pytest.raises(FileNotFoundError, match="run `jackdaw models download"):
+        fingerprint(f"{NAME}@{checkpoint}")
+    capsys.readouterr()
+    assert main(["render", str(sound), "--model", NAME, "--checkpoint", str(checkpoint), "--seconds", "1"]) == 1
+    said = capsys.readouterr().err
+    assert f"there is no {copy / FILES[2]}; run `jackdaw models download {NAME}`" in " ".join(said.split())
+    assert not sound.exists()
