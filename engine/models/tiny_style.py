@@ -110,7 +110,8 @@ def embed_text(weights: Mapping[str, NDArray[np.generic]], pieces: WordPieces, t
     ----------
     weights
         ``table``: int8, shape (pieces, 128); ``scale``: float, shape (pieces,), what one step of a row is worth.
-        ``votes``, ``vote_scale``: as these, shape (pieces, groups); ``groups``: float, shape (groups, 128), directions.
+        ``votes``, ``vote_scale``: as these, shape (pieces, groups); ``groups``: float, shape (groups, 128), where
+        each draws a phrase.
     pieces
         The tokenizer over the same rows.
     text

@@ -32,6 +32,12 @@ _WORDNET = Path("/usr/share/wordnet")
 _SENSES, _NAMES, _LONGEST = 3, 6, 160
 _OWN = 10.0
 """Size of the feature that is a listed piece's own; the median length of what describes a piece is 9.2."""
+_FIRMNESS, _PULL = 2.0, 1.5
+"""How much surer the votes are than the regression, which holds back; and how far a group draws a phrase of length 1.
+
+With 1 and 1 the nearest name of a style is of the right group for 0.48 of the sayings that were left out of learning,
+at a cosine of 0.50; with these for 0.53, at 0.77.
+"""
 _QUOTED = re.compile(r'"[^"]*"')
 
 GROUP_NAMES = tuple(sorted(GROUPS))
@@ -174,7 +180,7 @@ def learn_votes(
     -------
     dict
         ``votes`` (pieces, groups): what a piece adds to the logit of each group, over the length of the sum of rows.
-        ``groups`` (groups, 128): where a group lies from the middle of all, unit length.
+        ``groups`` (groups, 128): where a group lies from the middle of all, as long as it draws.
     """
     pieces = WordPieces(vocabulary)
     phrases = _examples(np.random.default_rng(0))
@@ -189,4 +195,4 @@ def learn_votes(
     solved = _regression(x, groups, np.array([w for _, _, w in phrases], np.float32), decay, steps)
     votes = features @ solved[: features.shape[1]]
     votes[listed] += _OWN * solved[features.shape[1] :]
-    return {"votes": votes, "groups": _directions(table, pieces)}
+    return {"votes": _FIRMNESS * votes, "groups": _PULL * _directions(table, pieces)}

@@ -11,7 +11,7 @@ from jackdaw.engine.training import _captions, _styles, _text_table
 from jackdaw.engine.training._lexicon import LEXICON, meanings
 from jackdaw.engine.training._votes import GROUP_NAMES, named
 
-SMALL = {"a", "an", "at", "for", "in", "is", "no", "of", "on", "the", "to", "with"}
+SMALL = {"a", "an", "at", "for", "in", "is", "new", "no", "of", "on", "the", "to", "with"}
 
 
 def words(text):
