@@ -27,6 +27,8 @@ import numpy.typing as npt
 import soundfile
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from jackdaw.engine._parent import end_with_parent
+
 from ._captions import captions, instruments
 from ._melody import LEADS, write_melody
 from ._mixing import mix
@@ -267,7 +269,7 @@ def _existing(songs: Path, seed: int) -> dict[int, dict[str, Any]]:
 def _rows(songs: Path, seed: int, have: dict[int, dict[str, Any]], jobs: int) -> Iterator[dict[str, Any]]:
     """Manifest rows in index order without end, made by ``jobs`` processes where they do not exist yet."""
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, mp_context=context) as pool:
+    with ProcessPoolExecutor(jobs, context, end_with_parent) as pool:
         queue: deque[dict[str, Any] | Future[dict[str, Any]]] = deque()
         index = 0
         try:

@@ -1,9 +1,7 @@
 """Child processes of a jam: started, watched, started again with back-off, and stopped in order."""
 
-import ctypes
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -12,10 +10,10 @@ from pathlib import Path
 from typing import IO
 
 from jackdaw.cli._errors import UserError
+from jackdaw.engine._parent import end_with_parent
 
 __all__ = ["Child", "log_path"]
 
-_PR_SET_PDEATHSIG = 1
 _BACK_OFF_S = (0.0, 0.2, 1.0, 2.0)
 _CALM_S = 20.0
 _STOP_S = 5.0
@@ -72,11 +70,6 @@ class Child:
         """Start the process; its log is begun anew with the first start."""
         self._log.parent.mkdir(parents=True, exist_ok=True)
         mode = "wb" if self.restarts == 0 else "ab"
-        libc = ctypes.CDLL(None)
-
-        def die_with_parent() -> None:
-            libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-
         log: IO[bytes]
         with self._log.open(mode) as log:
             self._process = subprocess.Popen(
@@ -85,7 +78,7 @@ class Child:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=die_with_parent,  # noqa: PLW1509 - the supervisor has one thread
+                preexec_fn=end_with_parent,  # noqa: PLW1509 - the supervisor has one thread
             )
         self._started = time.monotonic()
 

@@ -18,6 +18,7 @@ from types import ModuleType
 from typing import Any
 
 from jackdaw.cli._errors import UserError
+from jackdaw.engine._parent import end_with_parent
 
 __all__ = ["register"]
 
@@ -155,7 +156,7 @@ def _lm(arguments: argparse.Namespace) -> int:
     tokenise = _module("tokens").tokenise_corpus
     try:
         # in a process of its own: those that train together must find each other before anything is computed
-        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as alone:
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), end_with_parent) as alone:
             alone.submit(tokenise, corpus, codec, folder / "tokens").result()
     except (ValueError, FileNotFoundError) as error:
         raise UserError(str(error)) from error
