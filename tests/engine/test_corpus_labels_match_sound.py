@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -182,7 +183,11 @@ def test_every_quality_of_chord_is_planned_on_every_root(seed: int) -> None:
 def test_held_out_styles_and_progressions_stay_out_of_training() -> None:
     plans = [plan_song(SEED, i) for i in range(240)]
     trained = [p for p in plans if p.split == "train"]
-    assert {p.style.group for p in trained[: len(GROUPS)]} == set(GROUPS)
+    first = [p.style for p in trained[:42]]
+    turns = Counter(style.group for style in first)
+    assert set(turns) == set(GROUPS)
+    assert (turns["waltz"], turns["latin"], turns["jazz"], turns["house"], turns["tango"]) == (3, 3, 2, 1, 1)
+    assert len({style.file for style in first if style.group == "waltz"}) == 3
     seen_files, seen_progressions = {p.style.file for p in trained}, {p.progression for p in trained}
     for split in ("valid", "test"):
         own = [p for p in plans if p.split == split]
