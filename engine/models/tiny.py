@@ -150,8 +150,8 @@ class Tiny:
         self._jobs: dict[tuple[int, bool], Future[None]] = {}
         self._style_weights = style_weights
         self._pieces = style.WordPieces(vocabulary)
-        self._usual = list((usual or {}).values())
-        self._named = np.array([self.embed(name) for name in usual or {}], np.float32)
+        self._names, self._usual = list(usual or {}), list((usual or {}).values())
+        self._named = np.array([self.embed(name) for name in self._names], np.float32)
         self._spec = StreamSpec(
             name="tiny",
             sample_rate=spectrum.RATE,
@@ -350,9 +350,14 @@ class Tiny:
         return (decoder, synthesis), np.concatenate(pieces)
 
     def embed(self, prompt: "str | Audio") -> Style:
-        """Embed a text, or up to ten seconds of audio at 48 kHz; see the contract."""
+        """Embed a text, or up to ten seconds of audio at 48 kHz; see the contract.
+
+        A text without the name of any style is drawn to those that it comes nearest to.
+        """
         if isinstance(prompt, str):
-            return style.embed_text(self._style_weights["text"], self._pieces, prompt)
+            meant = style.embed_text(self._style_weights["text"], self._pieces, prompt)
+            known = not self._names or style.names_one_of(self._names, prompt)
+            return meant if known else style.drawn_to(self._named, meant)
         return style.embed_audio(self._style_weights["audio"], prompt)
 
     def warm_up(self, streams: int = 1) -> None:

@@ -30,10 +30,12 @@ __all__ = [
     "STYLE_SIZE",
     "AudioTower",
     "WordPieces",
+    "drawn_to",
     "embed_audio",
     "embed_bands",
     "embed_text",
     "mel_bands",
+    "names_one_of",
 ]
 
 STYLE_SIZE = 128
@@ -46,6 +48,7 @@ _LONGEST_SECONDS = 10.0
 _SHORTEST_SECONDS = 0.1
 _SILENCE = 1e-4
 _LONGEST_WORD = 100
+_NEARNESS, _DRAW = 20.0, 4.0
 
 
 class WordPieces:
@@ -140,6 +143,27 @@ def embed_text(weights: Mapping[str, NDArray[np.generic]], pieces: WordPieces, t
     logits = votes / np.linalg.norm(total)
     shares = np.exp(logits - logits.max())
     return _unit(meant + shares / shares.sum() @ weights["groups"].astype(np.float32))
+
+
+def names_one_of(names: Sequence[str], text: str) -> bool:
+    """Return whether a phrase has one of these names in it, word by word."""
+    spoken = f" {' '.join(_words(text))} "
+    return any(f" {' '.join(_words(name))} " in spoken for name in names)
+
+
+def drawn_to(named: NDArray[np.float32], meant: Style) -> Style:
+    """Draw a style to the styles that have names, the nearest most: what the language model learnt lies there.
+
+    Parameters
+    ----------
+    named
+        Float32, shape (names, 128), unit lengths; at least one.
+    meant
+        What a phrase in other words means.
+    """
+    cosines = named @ meant
+    shares = np.exp(_NEARNESS * (cosines - cosines.max()))
+    return _unit(meant + np.float32(_DRAW) * _unit(shares @ named))
 
 
 def _unit(vector: NDArray[np.float32]) -> Style:

@@ -34,9 +34,9 @@ def strokes(tiny, prompt, seed, steps=100):
 
 
 def test_metal_has_drums_and_ambient_has_none(tiny):
-    # medians of the songs it learnt from: 0.35 and 0.02
-    metal, ambient = (np.median([strokes(tiny, prompt, seed) for seed in (3, 4, 5)]) for prompt in ("metal", "ambient"))
-    assert metal > 4 * ambient
+    # medians of the songs it learnt from: 0.35 and 0.02; of ten clips: 0.43 and 0.065, one of them of noise
+    metal, ambient = (np.median([strokes(tiny, prompt, 3 + n) for n in range(10)]) for prompt in ("metal", "ambient"))
+    assert metal > 3 * ambient
 
 
 @pytest.mark.parametrize("prompt", ["metal", "ambient"])

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from jackdaw.engine.models.tiny_style import WordPieces, embed_text
-from jackdaw.engine.weights.registry import MODELS
+from jackdaw.engine.models.tiny_style import WordPieces, drawn_to, embed_text, names_one_of
+from jackdaw.engine.weights.registry import MODELS, load_model
 from jackdaw.engine.weights.tensors import read_tree
 
 FOLDER = MODELS["tiny"].weight_files()[0].parent
@@ -88,3 +88,33 @@ def test_what_people_say_for_a_style_is_near_it(embed, prompt, style):
     names = ["bebop", "polka", "metal", "reggae", "ambient", "country music", "ballad", "samba", "techno", "waltz",
              "hip hop", "ragtime", "tango"]  # fmt: skip
     assert nearest(embed, prompt, names) == style
+
+
+def test_a_name_is_found_word_by_word():
+    names = ["bossa nova", "drum and bass", "cha-cha", "house"]
+    for phrase in ("Bossa Nova", "solo flute, bossa nova", "a cha-cha, please", "DRUM and BASS!"):
+        assert names_one_of(names, phrase)
+    for phrase in ("bossa", "housework", "drums and bass", "nova bossa", ""):
+        assert not names_one_of(names, phrase)
+
+
+def test_what_is_drawn_lies_near_the_names_it_was_nearest_to():
+    named = np.linalg.qr(np.random.default_rng(0).normal(size=(128, 3)))[0].T.astype(np.float32)
+    rest = np.linalg.qr(np.vstack([named, np.ones(128)]).T)[0][:, 3].astype(np.float32)
+    meant = (0.3 * named[1] + np.sqrt(1 - 0.09) * rest).astype(np.float32)
+    drawn = drawn_to(named, meant)
+    assert np.isclose(np.linalg.norm(drawn), 1.0, atol=1e-5)
+    assert (named @ drawn).argmax() == 1
+    assert named[1] @ drawn > 0.9
+    assert abs(rest @ drawn) > 0.1  # something of its own is left
+
+
+def test_the_model_draws_what_names_no_style(embed):
+    model = load_model("tiny")
+    assert np.array_equal(model.embed("solo flute, bossa nova"), embed("solo flute, bossa nova"))
+    names = ["bossa nova", "samba", "son montuno", "polka", "metal", "techno", "hymn", "bluegrass", "lullaby"]
+    for phrase, expected in (("sambadrome with feathers", "samba"), ("robots in a factory", "techno")):
+        assert nearest(embed, phrase, names) == expected
+        cosine = {name: float(embed(name) @ model.embed(phrase)) for name in names}
+        assert max(cosine, key=cosine.__getitem__) == expected
+        assert cosine[expected] > max(0.9, float(embed(expected) @ embed(phrase)))
