@@ -78,7 +78,7 @@ def measure(study: Study) -> Finding:
     clips, groups = [], []
     for name in names:
         families = sorted({song.family for song in of_group[name]})
-        count = study.count(4, 1)
+        count = study.count(8, 1)
         seen = [families[(2 * i + 1) * len(families) // (2 * count)] for i in range(count)]
         unseen = [SYNONYMS[name][i % 2] for i in range(count)]
         for kind, prompts in (("seen", seen), ("unseen", unseen)):
@@ -95,7 +95,7 @@ def measure(study: Study) -> Finding:
         accuracy[kind] = _accuracy(*split[kind])
     table: list[tuple[object, ...]] = [("prompt", "kind", "asked for", "heard as")]
     table += [(clip.prompt, kind, name, said) for clip, (kind, name), said in zip(clips, groups, heard, strict=True)]
-    shown = [i for i, (kind, _) in enumerate(groups) if kind == "seen"][:: study.count(4, 1)]
+    shown = [i for i, (kind, _) in enumerate(groups) if kind == "seen"][:: study.count(8, 1)]
     return Finding(
         "Style",
         f"{len(names)} groups of styles, names of styles as prompts, clips of {seconds} s, no clock and no chords. The"
