@@ -99,14 +99,19 @@ def test_the_bundled_model_plays_the_chord_that_it_hears() -> None:
     """F sharp major, as far from its own C as can be: a quarter of twelve tones by chance, drums included."""
     tiny = load_model("tiny")
     heard = played((54, 61, 66, 70), 8.0)
-    style = tiny.embed("bossa nova")
-    shares = np.zeros((3, 2))
-    for seed, follow in np.ndindex(shares.shape):
+    styles = [tiny.embed(name) for name in ("piano ballad", "soft rock", "swing")]
+    shares = np.zeros((6, 2))
+    for take, follow in np.ndindex(shares.shape):
         pieces = render(
-            tiny, samples=8 * RATE, seed=seed + 1, style=style, parameters={"follow": 1.0 - follow}, heard=heard
+            tiny,
+            samples=8 * RATE,
+            seed=1 + take // 3,
+            style=styles[take % 3],
+            parameters={"follow": 1.0 - follow},
+            heard=heard,
         )
         music = np.concatenate(list(pieces))[3 * RATE :]
         assert np.sqrt(np.mean(music**2)) > 0.01, "whoever is heard does not silence it"
-        shares[seed, follow] = share(music, [6, 10, 1])
+        shares[take, follow] = share(music, [6, 10, 1])
     follows, deaf = shares.mean(axis=0)
-    assert follows > max(deaf + 0.03, 0.3), shares
+    assert follows > max(deaf + 0.04, 0.27), shares
