@@ -49,6 +49,7 @@ _SHORTEST_SECONDS = 0.1
 _SILENCE = 1e-4
 _LONGEST_WORD = 100
 _NEARNESS, _DRAW = 20.0, 4.0
+"""How fast names count less with distance (of the cosine, in a softmax), and what they weigh beside a phrase itself."""
 
 
 class WordPieces:

@@ -75,10 +75,9 @@ def measure(study: Study) -> Finding:
     others, rows = _excerpts(study, spread(foreign, study.count(60, 6)), starts, seconds)
     accuracy = {"real": _accuracy(truth, real), "foreign": _accuracy(others, _named(judge, rows)) if others else None}
     accuracy["coded"] = _accuracy(decoded[0], _named(judge, decoded[1])) if decoded[0] else None
-    clips, groups = [], []
+    clips, groups, count = [], [], study.count(8, 1)
     for name in names:
         families = sorted({song.family for song in of_group[name]})
-        count = study.count(8, 1)
         seen = [families[(2 * i + 1) * len(families) // (2 * count)] for i in range(count)]
         unseen = [SYNONYMS[name][i % 2] for i in range(count)]
         for kind, prompts in (("seen", seen), ("unseen", unseen)):
@@ -95,7 +94,7 @@ def measure(study: Study) -> Finding:
         accuracy[kind] = _accuracy(*split[kind])
     table: list[tuple[object, ...]] = [("prompt", "kind", "asked for", "heard as")]
     table += [(clip.prompt, kind, name, said) for clip, (kind, name), said in zip(clips, groups, heard, strict=True)]
-    shown = [i for i, (kind, _) in enumerate(groups) if kind == "seen"][:: study.count(8, 1)]
+    shown = [i for i, (kind, _) in enumerate(groups) if kind == "seen"][::count]
     return Finding(
         "Style",
         f"{len(names)} groups of styles, names of styles as prompts, clips of {seconds} s, no clock and no chords. The"
