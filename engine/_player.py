@@ -214,8 +214,9 @@ class Player:
             return self._look_at_the_end(now)
         if self.error is not None:
             return _IDLE_S
-        reader = (self._writer.reader_instance, self._writer.reader_rate, self._writer.reader_block)
-        if reader[1] == 0 or not self._writer.reader_alive:
+        rate = self._writer.reader_rate  # what a reader says last is read first
+        reader = (self._writer.reader_instance, rate, self._writer.reader_block)
+        if rate == 0 or not self._writer.reader_alive:
             if self._reader is not None:
                 self._shared.say("reader left")
                 self._reader, self.stream = None, None

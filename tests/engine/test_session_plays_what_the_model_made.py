@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from players import Reader, band_limited_noise, hosting, opened, playing, wait_for
 
+from jackdaw.dsp import SegmentWriter
 from jackdaw.engine.models.beep import Beep
 from jackdaw.engine.models.contract import Audio, Controls
 from jackdaw.engine.options import Options
@@ -29,6 +30,26 @@ def test_not_a_sample_is_lost_doubled_or_changed(block: int) -> None:
         assert np.array_equal(numbers, np.arange(numbers[0], numbers[0] + len(numbers)))
         assert numbers[0] < 2500
         assert reader.segment.counters.underruns == 0
+
+
+@pytest.mark.parametrize("late", ["reader_instance", "reader_rate", "reader_block"])
+def test_a_reader_that_comes_while_the_engine_looks_begins_one_epoch(late: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It attaches just after the engine has read one of its fields: values from before and after must not be mixed."""
+    real = getattr(SegmentWriter, late).fget
+    came: list[Reader] = []
+
+    def read_and_attach(writer: SegmentWriter) -> int:
+        value: int = real(writer)
+        if not came:
+            came.append(Reader(writer.name))
+        return value
+
+    with playing(Beep("beep-ramp")):
+        monkeypatch.setattr(SegmentWriter, late, property(read_and_attach))
+        wait_for(lambda: bool(came))
+        with came[0] as reader:
+            reader.wait_until_engine_is_ready()
+            assert ramp_numbers(reader.render(1.0))[0] < 2500
 
 
 def test_equal_seed_and_input_give_equal_bytes() -> None:
