@@ -1,10 +1,10 @@
 """Judge the codec of `tiny` on held-out songs: ``python bench/codec.py --corpus DIR --songs N``.
 
-For every song: the original, Opus at 12 and 24 kbit/s, the ceiling (true band magnitudes with made phases), and the
-codec. Mel and side errors are computed here; ViSQOL and chords come from ``bench/judge_music.py`` in the judges'
-environment, made by ``scripts/setup-judges``. No single figure is to be trusted: smears without harmonics get fair
-ViSQOL scores and no chords, so look at the spectrograms too. For evaluation only: madmom's models (CC BY-NC-SA 4.0) are
-never shipped.
+For every song: the original, Opus at 12 and 24 kbit/s, the ceiling (true band magnitudes and turns, the other phases
+made), and the codec. Mel and side errors are computed here; ViSQOL and chords come from ``bench/judge_music.py`` in the
+judges' environment, made by ``scripts/setup-judges``. No single figure is to be trusted: smears without harmonics get
+fair ViSQOL scores and no chords, so look at the spectrograms too. For evaluation only: madmom's models (CC BY-NC-SA
+4.0) are never shipped.
 
 Prints a table, and as its last line JSON. Writes the audio and a spectrogram per song to ``--out``.
 
@@ -70,16 +70,17 @@ def mel_db(audio: Floats) -> NDArray[np.float64]:
     return 20 * np.log10(np.sqrt(power @ mel_bank()) + FLOOR)
 
 
-def bands_of(audio: Floats) -> Floats:
-    """Band magnitudes of audio and of the silence after it that empties the synthesis."""
+def bands_of(audio: Floats) -> tuple[Floats, Floats]:
+    """Band magnitudes and turns of audio and of the silence after it that empties the synthesis."""
     rest = spectrum.LOOKAHEAD + (-len(audio) - spectrum.LOOKAHEAD) % spectrum.TOKEN_SAMPLES
     padded = np.concatenate([audio, np.zeros((rest, 2), np.float32)])
-    return spectrum.analyse_step(spectrum.analyse_init(), padded)[1]
+    _, bands, spectra = spectrum.analyse_step(spectrum.analyse_init(), padded)
+    return bands, spectrum.turns_of_spectra(np.zeros_like(spectra[0]), spectra)
 
 
-def sound_of(bands: Floats, samples: int) -> Floats:
-    """Audio of band magnitudes, in time with what they were taken from."""
-    _, audio = spectrum.synthesise_step(spectrum.synthesise_init(), bands)
+def sound_of(bands: Floats, turns: Floats, samples: int) -> Floats:
+    """Audio of band magnitudes and turns, in time with what they were taken from."""
+    _, audio = spectrum.synthesise_step(spectrum.synthesise_init(), bands, turns)
     return audio[spectrum.LOOKAHEAD :][:samples]
 
 
@@ -89,11 +90,11 @@ def read_codec(path: Path) -> tiny_codec.Params:
     return tree.get("params", tree)
 
 
-def through_codec(params: tiny_codec.Params, bands: Floats) -> Floats:
-    """Encode and decode band magnitudes."""
+def through_codec(params: tiny_codec.Params, bands: Floats) -> tuple[Floats, Floats]:
+    """Encode band magnitudes, and decode them and turns."""
     _, codes = jax.jit(tiny_codec.encode_step)(params, tiny_codec.encode_init(), bands)
-    _, made = jax.jit(tiny_codec.decode_step)(params, tiny_codec.decode_init(), codes)
-    return np.asarray(made)
+    _, made, turns = jax.jit(tiny_codec.decode_step)(params, tiny_codec.decode_init(), codes)
+    return np.asarray(made), np.asarray(turns)
 
 
 def through_opus(source: Path, kilobits: int, samples: int) -> tuple[Floats, float]:
@@ -134,11 +135,11 @@ def judge_song(song: Path, start: float, seconds: float, codec: tiny_codec.Param
     folder = out / song.stem
     folder.mkdir(parents=True, exist_ok=True)
     soundfile.write(folder / "original.wav", original, rate, subtype="PCM_16")
-    bands = bands_of(original)
-    sounds, rates = {"original": original, "ceiling": sound_of(bands, samples)}, {"original": 1536.0}
+    bands, turns = bands_of(original)
+    sounds, rates = {"original": original, "ceiling": sound_of(bands, turns, samples)}, {"original": 1536.0}
     if codec is not None:
         levels, codebook, _ = codec["codebooks"].shape
-        sounds["codec"] = sound_of(through_codec(codec, bands), samples)
+        sounds["codec"] = sound_of(*through_codec(codec, bands), samples)
         rates["codec"] = spectrum.RATE / spectrum.TOKEN_SAMPLES * levels * float(np.log2(codebook)) / 1000
     draw(out / f"{song.stem}.png", song.stem, sounds)
     for kilobits in (12, 24):

@@ -66,7 +66,11 @@ def pghi_init(n_bins: int, *, hop: int | None = None, seed: int = 0) -> PghiStat
 
 
 def pghi_step(
-    state: PghiState, magnitude: NDArray[np.float32], *, tolerance: float = 1e-6
+    state: PghiState,
+    magnitude: NDArray[np.float32],
+    turns: NDArray[np.float32] | None = None,
+    *,
+    tolerance: float = 1e-6,
 ) -> tuple[PghiState, NDArray[np.float32]]:
     """Reconstruct the phases of the next frames of a stream.
 
@@ -76,6 +80,10 @@ def pghi_step(
         From :func:`pghi_init` or an earlier step.
     magnitude
         float32, shape (frames, n_bins), linear, finite and >= 0.
+    turns
+        float32, shape (frames, count): how far the phases of the `count` lowest bins turn from the frame before to each
+        frame, beyond the 2 pi k hop / fft by which bin k turns in any case; radians, at most 2 pi either way. None:
+        nothing is known but magnitudes.
     tolerance
         Bins with less than this part (0..1, amplitude) of the largest magnitude in a frame and the one before get a
         random phase.
@@ -88,23 +96,27 @@ def pghi_step(
     Raises
     ------
     ValueError
-        If the shape does not fit the state, a magnitude is negative or not finite, or `tolerance` is out of range.
+        If a shape does not fit the state, a magnitude is negative or not finite, a turn or `tolerance` is out of range.
     """
     n_bins = state.history.shape[1]
     if magnitude.ndim != 2 or magnitude.shape[1] != n_bins:
         raise ValueError(f"magnitude has shape {magnitude.shape}: this stream takes (frames, {n_bins})")
     frames = magnitude.shape[0]
+    known = np.zeros((frames, 0), np.float32) if turns is None else np.ascontiguousarray(turns, np.float32)
+    if known.ndim != 2 or known.shape[0] != frames or known.shape[1] > n_bins:
+        raise ValueError(f"turns has shape {known.shape}: give ({frames}, up to {n_bins})")
     values = np.ascontiguousarray(magnitude, np.float32)
     history = state.history.copy()
     phase = np.empty((frames, n_bins), np.float32)
     workspace = np.empty(lib.jd_pghi_workspace_bytes(n_bins) // 8 + 1, np.uint64)
     config = ffi.new("jd_pghi_config *")
-    config.bins, config.fft, config.hop = n_bins, 2 * (n_bins - 1), int(state.hop)
+    config.bins, config.fft, config.hop, config.turns = n_bins, 2 * (n_bins - 1), int(state.hop), known.shape[1]
     config.tolerance, config.seed = tolerance, int(state.seed)
     done = lib.jd_pghi_step(
         config,
         frames,
         ffi.from_buffer("float[]", values),
+        ffi.from_buffer("float[]", known),
         int(state.frame),
         ffi.from_buffer("float[]", history, require_writable=True),
         ffi.from_buffer("float[]", phase, require_writable=True),
@@ -113,7 +125,9 @@ def pghi_step(
     if done < 0:
         raise ValueError(f"tolerance is {tolerance}: give more than 0 and less than 1")
     if done < frames:
-        raise ValueError(f"magnitude of frame {int(state.frame) + done} has a negative or non-finite bin")
+        raise ValueError(
+            f"frame {int(state.frame) + done} has a negative or non-finite magnitude, or a turn of more than 2 pi"
+        )
     return state._replace(history=history, frame=np.uint64(int(state.frame) + frames)), phase
 
 

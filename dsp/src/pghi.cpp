@@ -24,6 +24,8 @@ constexpr float kTwoPi = 6.28318530717958647693F;
 constexpr double kHannGamma = 0.25645;  // gamma / (window length)^2 of the Gaussian nearest to a Hann window
 constexpr float kFloor = 1e-10F;        // magnitudes below count as silence
 constexpr float kLogFloor = -23.02585092994046F;
+constexpr float kOnset = 1.0F;          // nepers in a hop by which a bin rises that begins anew, with the phase of its neighbours
+constexpr float kLock = 0.3F;           // part of the way by which a turned bin is drawn to the phase that its neighbour asks for
 constexpr uint32_t kStateRows = 4;
 
 // A heap entry: log magnitude above the floor (its bits, which sort like the number), then the bin, then whether it is of the
@@ -78,29 +80,48 @@ float random_phase(uint64_t key, uint32_t bin) {
     return (static_cast<float>(bits) * (1.0F / 16777216.0F) - 0.5F) * kTwoPi;
 }
 
-bool valid(const float* magnitude, uint32_t bins) {
+bool valid(const float* magnitude, uint32_t bins, const float* turn, uint32_t turns) {
     for (uint32_t k = 0; k < bins; ++k) {
         if (!(magnitude[k] >= 0.0F) || !std::isfinite(magnitude[k])) {
             return false;
         }
     }
-    return true;
+    return std::all_of(turn, turn + turns, [](float x) { return std::abs(x) <= kTwoPi; });
 }
 
-// Spread the phases from the strongest bins outwards: forward from the frame before, sideways within this one.
-void integrate(uint32_t bins, uint32_t fft, uint32_t hop, const float* last_level, const float* last_phase,
-               const float* last_slope, const Workspace& w) {
+// The phase that a bin asks for in the one beside it, `side` bins up.
+float beside(const Workspace& w, uint32_t k, int side) {
+    const uint32_t other = side > 0 ? k + 1 : k - 1;
+    return w.phase[k] + static_cast<float>(side) * 0.5F * (w.bin_slope[k] + w.bin_slope[other]);
+}
+
+// Spread the phases: first forward in the bins whose turn is known, unless something begins there; then from the strongest
+// bins outwards, forward from the frame before, sideways within this one. Bins that were turned by themselves would drift
+// apart under the hump of one partial, which then throbs: a weaker one is drawn a little to the stronger one beside it. (All
+// the way, and one of two notes under one hump would be lost.)
+void integrate(const jd_pghi_config& c, const float* last_level, const float* last_phase, const float* last_slope,
+               const float* turn, const Workspace& w) {
+    const uint32_t bins = c.bins;
     Entry* const heap = w.heap;
     Entry* end = heap;
-    uint32_t left = 0;
+    const auto own_advance = [&c](uint32_t k) {
+        return kTwoPi * static_cast<float>(static_cast<uint64_t>(k) * c.hop % c.fft) / static_cast<float>(c.fft);
+    };
+    const auto goes_on = [&](uint32_t k) { return k < c.turns && w.level[k] - last_level[k] <= kOnset; };
+    for (uint32_t k = 0; k < c.turns; ++k) {
+        if (w.pending[k] != 0 && goes_on(k)) {
+            w.phase[k] = last_phase[k] + own_advance(k) + turn[k];
+            w.pending[k] = 0;
+            *end++ = entry(w.level[k], k, false);
+        }
+    }
     for (uint32_t k = 0; k < bins; ++k) {
         if (w.pending[k] != 0) {
             *end++ = entry(last_level[k], k, true);
-            ++left;
         }
     }
     std::make_heap(heap, end);
-    while (left > 0) {
+    while (end != heap) {
         std::pop_heap(heap, end);
         const Entry top = *--end;
         const uint32_t k = static_cast<uint32_t>(top & 0xFFFFFFFFU) >> 1U;
@@ -108,33 +129,32 @@ void integrate(uint32_t bins, uint32_t fft, uint32_t hop, const float* last_leve
             if (w.pending[k] == 0) {
                 continue;
             }
-            const uint64_t turn = static_cast<uint64_t>(k) * hop % fft;
-            const float advance = kTwoPi * static_cast<float>(turn) / static_cast<float>(fft);
-            w.phase[k] = last_phase[k] + advance + 0.5F * (last_slope[k] + w.time_slope[k]);
+            const float beyond = k < c.turns ? turn[k] : 0.5F * (last_slope[k] + w.time_slope[k]);
+            w.phase[k] = last_phase[k] + own_advance(k) + beyond;
             w.pending[k] = 0;
-            --left;
             *end++ = entry(w.level[k], k, false);
             std::push_heap(heap, end);
             continue;
         }
-        if (k + 1 < bins && w.pending[k + 1] != 0) {
-            w.phase[k + 1] = w.phase[k] + 0.5F * (w.bin_slope[k] + w.bin_slope[k + 1]);
-            w.pending[k + 1] = 0;
-            --left;
-            *end++ = entry(w.level[k + 1], k + 1, false);
-            std::push_heap(heap, end);
-        }
-        if (k > 0 && w.pending[k - 1] != 0) {
-            w.phase[k - 1] = w.phase[k] - 0.5F * (w.bin_slope[k] + w.bin_slope[k - 1]);
-            w.pending[k - 1] = 0;
-            --left;
-            *end++ = entry(w.level[k - 1], k - 1, false);
-            std::push_heap(heap, end);
+        for (const int side : {1, -1}) {
+            if (side > 0 ? k + 1 == bins : k == 0) {
+                continue;
+            }
+            const uint32_t other = side > 0 ? k + 1 : k - 1;
+            if (w.pending[other] != 0) {
+                w.phase[other] = beside(w, k, side);
+                w.pending[other] = 0;
+                *end++ = entry(w.level[other], other, false);
+                std::push_heap(heap, end);
+            } else if (k < c.turns && goes_on(other) && w.level[other] <= w.level[k]) {
+                w.phase[other] += kLock * wrapped(beside(w, k, side) - w.phase[other]);
+            }
         }
     }
 }
 
-void step(const jd_pghi_config& c, const float* magnitude, uint64_t frame, float* state, float* phase, const Workspace& w) {
+void step(const jd_pghi_config& c, const float* magnitude, const float* turn, uint64_t frame, float* state, float* phase,
+          const Workspace& w) {
     const uint32_t bins = c.bins;
     float* const last = state;
     float* const before = state + bins;
@@ -173,7 +193,7 @@ void step(const jd_pghi_config& c, const float* magnitude, uint64_t frame, float
         }
     }
 
-    integrate(bins, c.fft, c.hop, last, last_phase, last_slope, w);
+    integrate(c, last, last_phase, last_slope, turn, w);
 
     // The spectrum of a real frame is real at DC and Nyquist.
     for (const uint32_t k : {0U, bins - 1U}) {
@@ -197,21 +217,22 @@ uint32_t jd_pghi_workspace_bytes(uint32_t bins) {
     return static_cast<uint32_t>(row * (2 * sizeof(Entry) + 4 * sizeof(float) + sizeof(uint8_t)));
 }
 
-int64_t jd_pghi_step(const jd_pghi_config* config, uint32_t frames, const float* magnitude, uint64_t first, float* state,
-                     float* phase, void* workspace) {
+int64_t jd_pghi_step(const jd_pghi_config* config, uint32_t frames, const float* magnitude, const float* turn, uint64_t first,
+                     float* state, float* phase, void* workspace) {
     const jd_pghi_config& c = *config;
     const bool good = c.bins >= 3 && c.bins <= (1U << 20U) && c.fft == 2 * (c.bins - 1) && c.hop >= 1 && c.hop <= c.fft &&
-                      c.tolerance > 0.0F && c.tolerance < 1.0F;
+                      c.turns <= c.bins && c.tolerance > 0.0F && c.tolerance < 1.0F;
     if (!good) {
         return -1;
     }
     const Workspace w = carve(workspace, c.bins);
     for (uint32_t j = 0; j < frames; ++j) {
         const uint64_t at = static_cast<uint64_t>(j) * c.bins;
-        if (!valid(magnitude + at, c.bins)) {
+        const float* const known = turn + static_cast<uint64_t>(j) * c.turns;
+        if (!valid(magnitude + at, c.bins, known, c.turns)) {
             return j;
         }
-        step(c, magnitude + at, first + j, state, phase + at, w);
+        step(c, magnitude + at, known, first + j, state, phase + at, w);
     }
     return frames;
 }

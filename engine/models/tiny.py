@@ -255,8 +255,8 @@ class Tiny:
         networks = self._networks.advance([state for state, _ in filled], [steer for _, steer in filled])
         made = []
         for (state, controls, _), (_, own), following in zip(items, prepared, networks, strict=False):
-            bands = np.asarray(following["bands"])
-            synthesis, audio = spectrum.synthesise_step(state["synthesis"], bands)
+            bands, turns = np.asarray(following["bands"]), np.asarray(following["turns"])
+            synthesis, audio = spectrum.synthesise_step(state["synthesis"], bands, turns)
             level, gains = fader.step(state["level"], bands, asked=controls.energy is not None)
             after = {"networks": following, "synthesis": synthesis, "level": level, **own}
             made.append((after, _rounded_off(audio * gains[:, None])))
@@ -344,8 +344,8 @@ class Tiny:
         decoder, synthesis = (None, spectrum.synthesise_init()) if state is None else state
         pieces = [np.zeros((0, self._spec.channels), np.float32)]
         for codes in tokens.astype(np.int32):
-            decoder, bands = self._networks.decode(decoder, codes)
-            synthesis, audio = spectrum.synthesise_step(synthesis, bands)
+            decoder, bands, turns = self._networks.decode(decoder, codes)
+            synthesis, audio = spectrum.synthesise_step(synthesis, bands, turns)
             pieces.append(audio)
         return (decoder, synthesis), np.concatenate(pieces)
 

@@ -29,7 +29,7 @@ import numpy as np
 from jax import Array
 
 from jackdaw.engine.models.products import Dense, on_processor, product
-from jackdaw.engine.models.tiny_spectrum import BANDS, FRAMES_PER_TOKEN
+from jackdaw.engine.models.tiny_spectrum import BANDS, FRAMES_PER_TOKEN, TURNS
 
 __all__ = [
     "CENTRE",
@@ -175,7 +175,7 @@ class _Decoder(nn.Module):
     config: CodecConfig
 
     @nn.compact
-    def __call__(self, latent: Array, state: State) -> tuple[Array, State]:
+    def __call__(self, latent: Array, state: State) -> tuple[Array, Array, State]:
         c, after = self.config, []
         x = Dense(c.width, name="latent")(latent)
         for i in range(c.decoder_coarse):
@@ -186,8 +186,10 @@ class _Decoder(nn.Module):
         for i in range(c.decoder_fine):
             x, past = _Block(c, name=f"fine_{i}")(x, state[c.decoder_coarse + i])
             after.append(past)
-        x = Dense(3 * BANDS, name="write")(x)
-        return x.reshape(*x.shape[:-1], 3, BANDS) * SPREAD + CENTRE, tuple(after)
+        logs = Dense(3 * BANDS, name="write")(x)
+        arrows = Dense(2 * TURNS, name="turn", kernel_init=nn.initializers.normal(1e-3))(x)
+        logs = logs.reshape(*logs.shape[:-1], 3, BANDS) * SPREAD + CENTRE
+        return logs, arrows.reshape(*arrows.shape[:-1], 2, TURNS), tuple(after)
 
 
 def encode_init(config: CodecConfig = _DEFAULT, batch: tuple[int, ...] = ()) -> State:
@@ -354,13 +356,22 @@ def codes_to_latent(params: Params, codes: Array) -> Array:
 
 def decode_latent(
     params: Params, state: State, latent: Array, *, config: CodecConfig = _DEFAULT
-) -> tuple[State, Array]:
-    """Decode latents of n token frames into log band magnitudes, float32 (..., 4 * n, 3, BANDS), floor included."""
-    logs, after = _Decoder(config).apply({"params": params["decoder"]}, latent, state)
-    return after, logs
+) -> tuple[State, Array, Array]:
+    """Decode latents of n token frames.
+
+    Returns
+    -------
+    state, logs, arrows
+        The next state; log band magnitudes, float32 (..., 4 * n, 3, BANDS), floor included; and of mid's lowest bins
+        the turn of the phase, as cosine and sine, float32 (..., 4 * n, 2, TURNS): the less sure, the shorter.
+    """
+    logs, arrows, after = _Decoder(config).apply({"params": params["decoder"]}, latent, state)
+    return after, logs, arrows
 
 
-def decode_step(params: Params, state: State, codes: Array, *, config: CodecConfig = _DEFAULT) -> tuple[State, Array]:
+def decode_step(
+    params: Params, state: State, codes: Array, *, config: CodecConfig = _DEFAULT
+) -> tuple[State, Array, Array]:
     """Decode the next token frames of a stream.
 
     Parameters
@@ -374,12 +385,13 @@ def decode_step(params: Params, state: State, codes: Array, *, config: CodecConf
 
     Returns
     -------
-    state, bands
-        The next state, and magnitudes of left, right and mid, float32 (..., 4 * n, 3, BANDS), linear, >= 0.
-        What lies below 37.5 Hz is no louder than the band above it: codes of no music can mean a rumble far over full
-        scale.
+    state, bands, turns
+        The next state; magnitudes of left, right and mid, float32 (..., 4 * n, 3, BANDS), linear, >= 0; and turns of
+        the phases of mid, radians, float32 (..., 4 * n, TURNS): what the synthesis takes. What lies below 37.5 Hz is no
+        louder than the band above it: codes of no music can mean a rumble far over full scale.
     """
-    after, logs = decode_latent(params, state, codes_to_latent(params, codes), config=config)
+    after, logs, arrows = decode_latent(params, state, codes_to_latent(params, codes), config=config)
     bands = jnp.maximum(jnp.exp(jnp.minimum(logs, _LOUDEST)) - FLOOR, 0)
     lowest, others = bands[..., :_RUMBLE], bands[..., _RUMBLE:]
-    return after, jnp.concatenate([jnp.minimum(lowest, others[..., :1]), others], axis=-1)
+    turns = jnp.arctan2(arrows[..., 1, :], arrows[..., 0, :])
+    return after, jnp.concatenate([jnp.minimum(lowest, others[..., :1]), others], axis=-1), turns

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from jackdaw.engine.models import tiny_codec, tiny_spectrum
 from jackdaw.engine.models.contract import Audio
 from jackdaw.engine.models.tiny_codec import CodecConfig, Params
-from jackdaw.engine.models.tiny_spectrum import BANDS, FRAMES_PER_TOKEN, LOOKAHEAD, TOKEN_SAMPLES
+from jackdaw.engine.models.tiny_spectrum import FRAMES_PER_TOKEN, LOOKAHEAD, TOKEN_SAMPLES
 
 __all__ = ["TinyCodec"]
 
@@ -87,11 +87,11 @@ class TinyCodec:
         padded = np.pad(codes, ((0, _pad(frames) - frames), (0, 0)))
         state, parts = tiny_codec.decode_init(self._config), []
         for chunk in padded.reshape(-1, _CHUNK, codes.shape[1]):
-            state, bands = self._decode(state, chunk)
-            parts.append(np.asarray(bands))
-        silence = np.zeros((FRAMES_PER_TOKEN, 3, BANDS), np.float32)
-        bands = np.concatenate(parts)[: frames * FRAMES_PER_TOKEN]
-        _, audio = tiny_spectrum.synthesise_step(tiny_spectrum.synthesise_init(seed), np.concatenate([bands, silence]))
+            state, *made = self._decode(state, chunk)
+            parts.append([np.asarray(part) for part in made])
+        whole = [np.concatenate(part)[: frames * FRAMES_PER_TOKEN] for part in zip(*parts, strict=True)]
+        bands, turns = (np.pad(part, [(0, FRAMES_PER_TOKEN)] + [(0, 0)] * (part.ndim - 1)) for part in whole)
+        _, audio = tiny_spectrum.synthesise_step(tiny_spectrum.synthesise_init(seed), bands, turns)
         return audio[LOOKAHEAD : LOOKAHEAD + frames * TOKEN_SAMPLES]
 
 

@@ -85,8 +85,8 @@ def _frame(
         steer["top_k"],
         steer["guidance"],
     )
-    decoder, bands = _decode(params["codec"], _stacked(decoders), chosen, config=codec_config)
-    return following, _parts({"codes": chosen, "bands": bands, "decoder": decoder}, len(played))
+    decoder, bands, turns = _decode(params["codec"], _stacked(decoders), chosen, config=codec_config)
+    return following, _parts({"codes": chosen, "bands": bands, "turns": turns, "decoder": decoder}, len(played))
 
 
 class Networks:
@@ -137,6 +137,7 @@ class Networks:
             "codes": nothing,
             "context": nothing,
             "bands": jnp.zeros((spectrum.FRAMES_PER_TOKEN, 3, spectrum.BANDS), jnp.float32),
+            "turns": jnp.zeros((spectrum.FRAMES_PER_TOKEN, spectrum.TURNS), jnp.float32),
             "decoder": codec.decode_init(self._codec_config),
             "lm": (row, row, row),
         }
@@ -157,8 +158,8 @@ class Networks:
         Returns
         -------
         list
-            The next states; ``bands`` is what to play, ``codes`` what was chosen, ``context`` what the model was told
-            was played before.
+            The next states; ``bands`` and ``turns`` are what to play, ``codes`` what was chosen, ``context`` what the
+            model was told was played before.
         """
         guided = any(steer["guidance"] > 0 for steer in steers)
         ways = (0, 1, 2) if guided else (0, 1)
@@ -194,8 +195,8 @@ class Networks:
         """Return the codes (levels,) of a token frame's bands, (FRAMES_PER_TOKEN, 3, BANDS)."""
         return np.asarray(self._encode(self._params["codec"], bands[None])[0])
 
-    def decode(self, state: Any, codes: NDArray[np.int32]) -> tuple[Any, NDArray[np.float32]]:
-        """Return the decoder's next state and the bands of a token frame; `state` None starts a stream."""
+    def decode(self, state: Any, codes: NDArray[np.int32]) -> tuple[Any, NDArray[np.float32], NDArray[np.float32]]:
+        """Return the decoder's next state, and bands and turns of a token frame; `state` None starts a stream."""
         state = codec.decode_init(self._codec_config) if state is None else state
-        state, bands = self._decode(self._params["codec"], state, codes)
-        return state, np.asarray(bands)
+        state, bands, turns = self._decode(self._params["codec"], state, codes)
+        return state, np.asarray(bands), np.asarray(turns)

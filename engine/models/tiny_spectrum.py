@@ -7,8 +7,10 @@ bin.
 
 Band magnitudes are root mean squares over the bins of a band: 25 Hz wide up to 6 kHz, then 50, 100 and 300 Hz. They are
 kept for left, right and mid = (left + right) / 2; phases are made again from them: mid's by phase gradient heap
-integration, left's and right's from mid's by the cosine rule. Overlap-add completes a sample 1440 samples after its
-frame began: :func:`synthesise_step` returns audio that lags its bands by :data:`LOOKAHEAD`.
+integration, left's and right's from mid's by the cosine rule. Magnitudes alone tell the frequencies of low notes badly:
+they lie closer together than a window of 40 ms can part. So for mid's lowest bins, the turn of the phase from frame to
+frame is kept as well, beyond the 2 pi k HOP / WINDOW by which bin k turns in any case. Overlap-add completes a sample
+1440 samples after its frame began: :func:`synthesise_step` returns audio that lags its bands by :data:`LOOKAHEAD`.
 
 States are values; no function here writes into what it was given. Splitting a stream over calls changes nothing.
 """
@@ -28,6 +30,7 @@ __all__ = [
     "LOOKAHEAD",
     "RATE",
     "TOKEN_SAMPLES",
+    "TURNS",
     "WINDOW",
     "SynthesisState",
     "analyse_init",
@@ -37,6 +40,7 @@ __all__ = [
     "bins_of_bands",
     "synthesise_init",
     "synthesise_step",
+    "turns_of_spectra",
 ]
 
 RATE = 48000
@@ -55,6 +59,9 @@ LOOKAHEAD = WINDOW - HOP
 _LAYOUT = ((241, 1), (60, 2), (50, 4), (33, 12))
 """Bands as (count, bins per band): to 6 kHz, 9 kHz, 14 kHz and 23.9 kHz; the four bins above belong to no band."""
 BANDS = sum(count for count, _ in _LAYOUT)
+
+TURNS = 64
+"""Lowest bins whose turns are kept: to 1.6 kHz, where chords are."""
 
 _ANALYSIS = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)).astype(np.float32)
 _SCALE = np.float32(2 / _ANALYSIS.sum(dtype=np.float64))
@@ -140,6 +147,22 @@ def bands_of_spectra(spectra: Spectra) -> Floats:
     return bands
 
 
+def turns_of_spectra(before: Spectra, spectra: Spectra) -> Floats:
+    """Return the turns of mid's lowest bins from each frame to the next, radians, -pi..pi, float32, (frames, TURNS).
+
+    Parameters
+    ----------
+    before
+        The spectra of left and right of the frame before the first, complex64, shape (2, BINS).
+    spectra
+        Of the frames, complex64, shape (frames, 2, BINS).
+    """
+    mid = np.concatenate([before[None], spectra])[:, :, :TURNS].sum(axis=1)
+    own = np.exp(-2j * np.pi * np.arange(TURNS) * HOP / WINDOW)
+    turns: Floats = np.angle(mid[1:] * mid[:-1].conj() * own).astype(np.float32)
+    return turns
+
+
 def band_edges() -> NDArray[np.float64]:
     """Return where bands begin and end, in Hz: ascending, shape (BANDS + 1,)."""
     widths = np.repeat([width for _, width in _LAYOUT], [count for count, _ in _LAYOUT])
@@ -161,8 +184,8 @@ def synthesise_init(seed: int = 0) -> SynthesisState:
     return SynthesisState(np.zeros((2, LOOKAHEAD), np.float32), pghi_init(BINS, hop=HOP, seed=seed))
 
 
-def synthesise_step(state: SynthesisState, bands: Floats) -> tuple[SynthesisState, Floats]:
-    """Make audio from the next band magnitudes of a stream.
+def synthesise_step(state: SynthesisState, bands: Floats, turns: Floats) -> tuple[SynthesisState, Floats]:
+    """Make audio from the next band magnitudes and turns of a stream.
 
     Parameters
     ----------
@@ -170,6 +193,8 @@ def synthesise_step(state: SynthesisState, bands: Floats) -> tuple[SynthesisStat
         From :func:`synthesise_init` or an earlier step.
     bands
         Magnitudes of left, right and mid, float32, shape (frames, 3, BANDS), linear, >= 0.
+    turns
+        Of mid's lowest bins, radians, float32, shape (frames, TURNS).
 
     Returns
     -------
@@ -179,12 +204,14 @@ def synthesise_step(state: SynthesisState, bands: Floats) -> tuple[SynthesisStat
     Raises
     ------
     ValueError
-        If the shape is wrong, or a magnitude is negative or not finite.
+        If a shape is wrong, a magnitude is negative or not finite, or a turn is not finite.
     """
     if bands.ndim != 3 or bands.shape[1:] != (3, BANDS):
         raise ValueError(f"bands has shape {bands.shape}: give (frames, 3, {BANDS})")
+    if turns.shape != (len(bands), TURNS):
+        raise ValueError(f"turns has shape {turns.shape}: give ({len(bands)}, {TURNS})")
     left, right, mid = np.ascontiguousarray(bins_of_bands(bands).swapaxes(0, 1))
-    phase_state, phase = pghi_step(state.phase, mid)
+    phase_state, phase = pghi_step(state.phase, mid, turns)
     spectra = np.stack(stereo_spectra(left, right, mid, phase))
     pieces = np.fft.irfft(spectra, WINDOW, axis=-1).astype(np.float32, copy=False) * _SYNTHESIS
     frames = bands.shape[0]

@@ -96,7 +96,7 @@ def train_reader(
     reader
         Its random tree.
     songs, targets
-        8-bit bands (frames * FRAMES_PER_TOKEN, 3, BANDS) and :func:`score_targets` of each song.
+        8-bit features (frames * FRAMES_PER_TOKEN, ...) and :func:`score_targets` of each song.
     steps, seed
         Length of the training, and its randomness.
     gains_db

@@ -1,4 +1,4 @@
-"""Band magnitudes of the corpus in 8 bits, made in the background while the training runs.
+"""Band magnitudes and turns of the corpus in 8 bits, made in the background while the training runs.
 
 One thread writes: it looks for songs whose JSON is there (the corpus builder writes that last), analyses the FLAC and
 writes ``OUT/features/NNNNN.npy`` under a temporary name, then renames it. The training thread reads through memory maps
@@ -18,20 +18,35 @@ from jax import Array
 from numpy.typing import NDArray
 
 from jackdaw.engine.models.tiny_codec import FLOOR
-from jackdaw.engine.models.tiny_spectrum import HOP, RATE, analyse_init, analyse_step
+from jackdaw.engine.models.tiny_spectrum import (
+    BANDS,
+    BINS,
+    HOP,
+    RATE,
+    analyse_init,
+    analyse_step,
+    turns_of_spectra,
+)
 
-__all__ = ["FeatureStore", "unpack"]
+__all__ = ["FeatureStore", "unpack", "unpack_turns"]
 
 _LOW, _HIGH = float(np.log(FLOOR)), 1.0
 _STEP = (_HIGH - _LOW) / 255
 _CHUNK = 100 * HOP
+_ANGLE = 2 * np.pi / 256
 
 Packed = NDArray[np.uint8]
 
 
 def unpack(packed: Array) -> Array:
-    """Return linear magnitudes from 8-bit features (steps of 0.35 dB above the floor)."""
-    return jnp.maximum(jnp.exp(packed.astype(jnp.float32) * _STEP + _LOW) - FLOOR, 0)
+    """Return linear magnitudes (..., 3, BANDS) from 8-bit features (steps of 0.35 dB above the floor)."""
+    logs = packed[..., : 3 * BANDS].astype(jnp.float32) * _STEP + _LOW
+    return jnp.maximum(jnp.exp(logs) - FLOOR, 0).reshape(*packed.shape[:-1], 3, BANDS)
+
+
+def unpack_turns(packed: Array) -> Array:
+    """Return the turns (..., TURNS) of 8-bit features, radians, to 1.4 degrees."""
+    return packed[..., 3 * BANDS :].astype(jnp.float32) * _ANGLE
 
 
 def _pack(path: Path) -> Packed:
@@ -39,10 +54,13 @@ def _pack(path: Path) -> Packed:
     if rate != RATE:
         raise ValueError(f"{path} has a rate of {rate} Hz: the corpus must be at {RATE}")
     audio = np.broadcast_to(audio, (len(audio), 2))
-    state, parts = analyse_init(), []
+    state, parts, before = analyse_init(), [], np.zeros((2, BINS), np.complex64)
     for start in range(0, len(audio) - _CHUNK + 1, _CHUNK):
-        state, bands, _ = analyse_step(state, audio[start : start + _CHUNK])
-        parts.append(np.clip(np.rint((np.log(bands + FLOOR) - _LOW) / _STEP), 0, 255).astype(np.uint8))
+        state, bands, spectra = analyse_step(state, audio[start : start + _CHUNK])
+        logs = np.clip(np.rint((np.log(bands + FLOOR) - _LOW) / _STEP), 0, 255)
+        turns = np.rint(turns_of_spectra(before, spectra) / _ANGLE) % 256
+        parts.append(np.concatenate([logs.reshape(len(bands), -1), turns], axis=1).astype(np.uint8))
+        before = spectra[-1]
     return np.concatenate(parts)
 
 
@@ -76,7 +94,7 @@ class FeatureStore:
         self._thread.join()
 
     def songs(self, split: str) -> list[Packed]:
-        """Return the songs of a split that are ready, in order of their names: uint8 (frames, 3, BANDS) each.
+        """Return the songs of a split that are ready, in order of their names: uint8 (frames, 3 * BANDS + TURNS) each.
 
         Raises
         ------

@@ -3,9 +3,9 @@
 ``jackdaw train codec`` runs it; settings stand in ``tiny.toml``, table ``[codec]``. First the encoder is made by
 principal component analysis, the decoder as its inverse; the reader of the score learns from the labels, and stays as
 it is; codebooks are made by k-means. Then encoder, codebooks and decoder learn together to reproduce log band
-magnitudes, the encoder through the quantiser as if it were not there. (From random weights they learned loudness
-envelopes only, in 600 steps.) For the last part of the time encoder and codebooks stand still, and the decoder alone
-goes on. The learning rate falls to zero along a cosine over the minutes given.
+magnitudes and turns, the encoder through the quantiser as if it were not there. (From random weights they learned
+loudness envelopes only, in 600 steps.) For the last part of the time encoder and codebooks stand still, and the decoder
+alone goes on. The learning rate falls to zero along a cosine over the minutes given.
 
 ``DIR/checkpoint.safetensors`` holds everything (params, optimiser, step, time spent), written every few minutes and at
 Ctrl-C; with ``--resume`` the run goes on from it. ``--export FILE`` writes the params alone, in bfloat16.
@@ -29,11 +29,12 @@ from numpy.typing import NDArray
 
 from jackdaw.engine.models import tiny_codec
 from jackdaw.engine.models.tiny_codec import CodecConfig, codes_to_latent, log_bands
-from jackdaw.engine.models.tiny_spectrum import FRAMES_PER_TOKEN, HOP, RATE
+from jackdaw.engine.models.tiny_spectrum import FRAMES_PER_TOKEN, HOP, RATE, TURNS
 from jackdaw.engine.training._checkpoint import load_checkpoint, save_checkpoint
+from jackdaw.engine.training._codec_likeness import likeness
 from jackdaw.engine.training._codec_score import score_targets, train_reader
 from jackdaw.engine.training._codec_start import start_codebooks, start_networks
-from jackdaw.engine.training._features import FeatureStore, unpack
+from jackdaw.engine.training._features import FeatureStore, unpack, unpack_turns
 from jackdaw.engine.training._parallel import Workers
 from jackdaw.engine.weights.tensors import read_tree, write_tree
 
@@ -58,6 +59,8 @@ class CodecTraining:
     reader_steps: int = 2500
     root_weight: float = 20.0
     hold_weight: float = 0.02
+    turn_weight: float = 0.8
+    like_weight: float = 1.0
     encoder_rate: float = 0.2
     decoder_alone: float = 0.3
     all_levels: float = 0.6
@@ -102,30 +105,44 @@ def _augment(packed: Array, gains: Array, swap: Array, mono: Array) -> Array:
 
 
 def _loss(
-    params: dict[str, Any], bands: Array, levels: Array, settings: CodecTraining
+    params: dict[str, Any], bands: Array, turns: Array, levels: Array, settings: CodecTraining
 ) -> tuple[Array, tuple[Array, Array]]:
-    """Error of log magnitudes, and of the roots of magnitudes, in which loud ones count more."""
+    """Errors of log magnitudes, of their roots, in which loud ones count more, of turns, and for the ear."""
     _, latent = tiny_codec.encode_latent(params, (), bands)
+    if settings.decoder_alone >= 1.0:
+        latent = jax.lax.stop_gradient(latent)
     codes = tiny_codec.quantise(jax.lax.stop_gradient(params["codebooks"]), jax.lax.stop_gradient(latent))
     books = params["codebooks"] * tiny_codec.told_by()
     parts = jnp.stack([books[k][codes[..., k]] for k in range(_CONFIG.levels)])
     kept = jnp.arange(_CONFIG.levels)[:, None, None, None] < levels[None, :, None, None]
     # the codebooks get the slope of what they add, the encoder the slope of their sum
     heard = jnp.where(kept, parts, 0).sum(0) + latent - jax.lax.stop_gradient(latent)
-    _, made = tiny_codec.decode_latent(params, tiny_codec.decode_init(batch=bands.shape[:1]), heard)
+    _, made, arrows = tiny_codec.decode_latent(params, tiny_codec.decode_init(batch=bands.shape[:1]), heard)
     target = log_bands(bands)
     log_error = jnp.mean(jnp.abs(made - target))
     root_error = jnp.mean(jnp.abs(jnp.exp(0.5 * jnp.minimum(made, 4.0)) - jnp.exp(0.5 * target)))
+    turn_error = _turn_error(arrows, turns, bands[..., 2, :TURNS])
+    unlike = 1.0 - likeness(bands[..., 2, :], jnp.exp(jnp.minimum(made[..., 2, :], 4.0)) - tiny_codec.FLOOR)
     away = jnp.mean(jnp.sum((latent - parts.sum(0)) ** 2, axis=-1))
     size = jnp.mean(jnp.sum((latent - jnp.mean(latent, axis=(0, 1))) ** 2, axis=-1))
     loss = log_error + settings.root_weight * root_error + settings.hold_weight * away
-    return loss, (jnp.stack([log_error, root_error, away / size]), codes)
+    loss += settings.turn_weight * turn_error + settings.like_weight * unlike
+    return loss, (jnp.stack([log_error, root_error, turn_error, unlike, away / size]), codes)
+
+
+def _turn_error(arrows: Array, turns: Array, magnitudes: Array) -> Array:
+    """Return how far arrows are from the unit arrows of turns, the roots of magnitudes counting: 1 for no arrows."""
+    targets = jnp.stack([jnp.cos(turns), jnp.sin(turns)], axis=-2)
+    weights = jnp.sqrt(magnitudes)
+    return jnp.sum(weights * jnp.sum((arrows - targets) ** 2, axis=-2)) / jnp.maximum(jnp.sum(weights), 1e-9)
 
 
 @partial(jax.jit, static_argnames="settings", donate_argnums=0)
 def _step(run: _Run, batch: dict[str, Array], progress: Array, *, settings: CodecTraining) -> tuple[_Run, Array, Array]:
     bands = _augment(batch["packed"], batch["gains"], batch["swap"], batch["mono"])
-    (_, (errors, codes)), slopes = jax.value_and_grad(_loss, has_aux=True)(run.params, bands, batch["levels"], settings)
+    (_, (errors, codes)), slopes = jax.value_and_grad(_loss, has_aux=True)(
+        run.params, bands, unpack_turns(batch["packed"]), batch["levels"], settings
+    )
     moves, optimiser = _optimiser(settings).update(slopes, run.optimiser, run.params)
     warm = jnp.minimum(1.0, (run.step + 1) / settings.warm_up_steps)
     rate = settings.learning_rate * warm * (0.5 + 0.5 * jnp.cos(jnp.pi * jnp.minimum(progress, 1.0)))
@@ -174,7 +191,7 @@ def _start(run: _Run, store: FeatureStore, settings: CodecTraining, earlier: dic
         bands = np.concatenate([np.asarray(clip) for clip in _clips(songs, settings, settings.patches)])
         params = start_networks(params, np.log(bands + tiny_codec.HEARING), _CONFIG)
     else:
-        params = {**params, **earlier}
+        params = {**params, **earlier, "decoder": {**params["decoder"], **earlier["decoder"]}}
     if earlier is None or "codebooks" not in earlier:
         gains = settings.gain_low_db, settings.gain_high_db
         targets = [
@@ -214,7 +231,7 @@ def _judge(params: dict[str, Any], packed: Array, mel: Array, *, levels: int) ->
     batch = (packed.shape[0],)
     _, codes = tiny_codec.encode_step(params, (), bands)
     latent = codes_to_latent(params, codes[..., :levels])
-    _, logs = tiny_codec.decode_latent(params, tiny_codec.decode_init(batch=batch), latent)
+    _, logs, _ = tiny_codec.decode_latent(params, tiny_codec.decode_init(batch=batch), latent)
     made = jnp.maximum(jnp.exp(jnp.minimum(logs, 4.0)) - tiny_codec.FLOOR, 0)
     decibels = [10 * jnp.log10(x**2 @ mel + 1e-8) for x in (bands, made)]
     return jnp.stack([jnp.mean(jnp.abs(logs - log_bands(bands))), jnp.mean(jnp.abs(decibels[0] - decibels[1]))]), codes
@@ -341,10 +358,11 @@ def _loop(
         if not workers.leads:
             continue
         if number % 50 == 0:
-            log, root, away = np.mean(recent, axis=0)
+            log, root, turn, unlike, away = np.mean(recent, axis=0)
             hours = sum(map(len, songs)) * HOP / RATE / 3600
             print(
                 f"step {number}  {spent / 60:.1f} of {minutes:g} min  log {log:.4f}  root {root:.5f}"
+                f"  turn {turn:.4f}  unlike {unlike:.4f}"
                 f"  away {away:.4f}  {_usage(np.stack(codes))}  corpus {hours:.2f} h"
                 f"  ends in {(total - spent) / 60:.1f} min",
                 flush=True,

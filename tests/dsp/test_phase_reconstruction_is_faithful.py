@@ -81,6 +81,28 @@ def test_what_is_heard_has_the_magnitudes_asked_for(signal: Floats, bound: float
         assert found < inconsistency(magnitude, other) - 8.0, "at least 2.5 times nearer than without phases"
 
 
+@pytest.mark.parametrize("count", [40, BINS])
+def test_known_turns_are_kept_nearly(count: int) -> None:
+    x = analyse(band())
+    turns = np.zeros((len(x), count))
+    own = np.exp(-2j * np.pi * np.arange(count) * HOP / WINDOW)
+    turns[1:] = np.angle(x[1:, :count] * x[:-1, :count].conj() * own)
+    magnitude = np.abs(x).astype(np.float32)
+    _, phase = pghi_step(pghi_init(BINS), magnitude, turns.astype(np.float32))
+    before, now = magnitude[:-1, :count], magnitude[1:, :count]
+    steady = np.minimum(before, now) > 1e-3 * now.max(axis=1, keepdims=True)
+    steady &= np.log(now / np.maximum(before, 1e-9)) < 1.0
+    steady[:, [0, -1]] = False  # DC and Nyquist are real whatever was asked for
+
+    def away(phase: NDArray[np.float32]) -> float:
+        made = np.exp(1j * phase[:, :count].astype(np.float64))
+        return float(np.median(np.abs(made[1:] * made[:-1].conj() * own - np.exp(1j * turns[1:]))[steady]))
+
+    assert away(phase) < 0.1
+    assert away(phase) < 0.5 * away(reconstruct(magnitude))
+    assert inconsistency(magnitude, phase) < -13.0
+
+
 def test_a_constant_offset_does_not_wander() -> None:
     x = 0.3 + sweep(200, 400)
     assert inconsistency(magnitudes(x), reconstruct(magnitudes(x))) < -15.0
@@ -90,12 +112,13 @@ def test_a_constant_offset_does_not_wander() -> None:
 @given(cuts=st.lists(st.integers(0, 60), max_size=6).map(sorted))
 def test_any_split_gives_the_same_bytes(cuts: list[int]) -> None:
     magnitude = magnitudes(band(0.6))[:60]
+    turns = np.random.default_rng(0).uniform(-3, 3, (60, 30)).astype(np.float32)
     state = pghi_init(BINS, seed=7)
     parts = []
     for start, stop in zip([0, *cuts], [*cuts, 60], strict=True):
-        state, phase = pghi_step(state, magnitude[start:stop])
+        state, phase = pghi_step(state, magnitude[start:stop], turns[start:stop])
         parts.append(phase)
-    end, whole = pghi_step(pghi_init(BINS, seed=7), magnitude)
+    end, whole = pghi_step(pghi_init(BINS, seed=7), magnitude, turns)
     assert np.concatenate(parts).tobytes() == whole.tobytes()
     assert same(state, end)
 
@@ -163,6 +186,14 @@ def test_arguments_out_of_range_are_named() -> None:
         pghi_init(BINS, hop=WINDOW + 1)
     with pytest.raises(ValueError, match="shape"):
         pghi_step(pghi_init(BINS), np.ones((4, 5), np.float32))
+    for shape in ((3, 5), (4, BINS + 1), (4,)):
+        with pytest.raises(ValueError, match="turns"):
+            pghi_step(pghi_init(BINS), np.ones((4, BINS), np.float32), np.zeros(shape, np.float32))
+    for bad in (np.nan, np.inf, 7.0):
+        turns = np.zeros((4, 5), np.float32)
+        turns[3, 4] = bad
+        with pytest.raises(ValueError, match="frame 3 "):
+            pghi_step(pghi_init(BINS), np.ones((4, BINS), np.float32), turns)
     with pytest.raises(ValueError, match="tolerance"):
         pghi_step(pghi_init(BINS), np.ones((4, BINS), np.float32), tolerance=1.0)
     one = np.ones((2, 3), np.float32)

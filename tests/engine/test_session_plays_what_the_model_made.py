@@ -33,7 +33,9 @@ def test_not_a_sample_is_lost_doubled_or_changed(block: int) -> None:
 
 
 @pytest.mark.parametrize("late", ["reader_instance", "reader_rate", "reader_block"])
-def test_a_reader_that_comes_while_the_engine_looks_begins_one_epoch(late: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reader_that_comes_while_the_engine_looks_begins_one_epoch(
+    late: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It attaches just after the engine has read one of its fields: values from before and after must not be mixed."""
     real = getattr(SegmentWriter, late).fget
     came: list[Reader] = []
