@@ -1,6 +1,8 @@
 """Judge the codec of `tiny` on held-out songs: ``python bench/codec.py --corpus DIR --songs N``.
 
-For every song: the original, Opus at 12 and 24 kbit/s, the ceiling (true band magnitudes and turns, the other phases
+``--recordings DIR`` takes any music files instead: what the codec makes of music that it was not made for.
+
+For every song: the original, Opus at 6, 12 and 24 kbit/s, the ceiling (true band magnitudes and turns, the other phases
 made), and the codec. Mel and side errors are computed here; ViSQOL and chords come from ``bench/judge_music.py`` in the
 judges' environment, made by ``scripts/setup-judges``. No single figure is to be trusted: smears without harmonics get
 fair ViSQOL scores and no chords, so look at the spectrograms too. For evaluation only: madmom's models (CC BY-NC-SA
@@ -11,7 +13,7 @@ Prints a table, and as its last line JSON. Writes the audio and a spectrogram pe
     mel     mean |dB| error over 128 mel bands of left and right, floor -80 dB of a full-scale sine
     side    the same of (left - right) / 2
     chord   part of the time in which the chord heard is the one heard in the original
-    truth   part of the time in which it is the one that was played (major, minor, none)
+    truth   part of the time in which it is the one that was played (major, minor, none); of songs with labels
 """
 
 import argparse
@@ -32,6 +34,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from jackdaw.audio import Waveform
 from jackdaw.engine.models import tiny_codec
 from jackdaw.engine.models import tiny_spectrum as spectrum
 from jackdaw.engine.weights.tensors import read_tree
@@ -44,6 +47,7 @@ WEIGHTS = HERE.parent / "engine" / "models" / "weights" / "tiny_codec.safetensor
 JUDGES = HERE.parent / ".venv-judges" / "bin" / "python"
 MELS = 128
 FLOOR = 1e-4
+OPUS = (6, 12, 24)
 COLUMNS = ("kbit/s", "mel", "side", "visqol", "chord", "truth")
 
 Floats = NDArray[np.float32]
@@ -127,11 +131,11 @@ def draw(path: Path, title: str, sounds: dict[str, Floats]) -> None:
 
 def judge_song(song: Path, start: float, seconds: float, codec: tiny_codec.Params | None, out: Path) -> dict[str, Any]:
     """Figures of every way of coding one song: name -> column -> value."""
-    first = int(start * spectrum.RATE)
     samples = int(seconds * spectrum.RATE) // spectrum.HOP * spectrum.HOP
-    original, rate = soundfile.read(song, start=first, frames=samples, dtype="float32", always_2d=True)
-    if rate != spectrum.RATE or original.shape != (samples, 2):
-        raise ValueError(f"{song} is not stereo at 48 kHz and {start + seconds:g} s long: choose another stretch")
+    heard = Waveform.from_file(song, longest=start + seconds + 0.1).with_channels(2).resample(spectrum.RATE)
+    original, rate = heard.samples[int(start * spectrum.RATE) :][:samples], spectrum.RATE
+    if len(original) < samples:
+        raise ValueError(f"{song} is not {start + seconds:g} s long: choose another stretch")
     folder = out / song.stem
     folder.mkdir(parents=True, exist_ok=True)
     soundfile.write(folder / "original.wav", original, rate, subtype="PCM_16")
@@ -142,7 +146,7 @@ def judge_song(song: Path, start: float, seconds: float, codec: tiny_codec.Param
         sounds["codec"] = sound_of(*through_codec(codec, bands), samples)
         rates["codec"] = spectrum.RATE / spectrum.TOKEN_SAMPLES * levels * float(np.log2(codebook)) / 1000
     draw(out / f"{song.stem}.png", song.stem, sounds)
-    for kilobits in (12, 24):
+    for kilobits in OPUS:
         name = f"opus {kilobits}"
         sounds[name], rates[name] = through_opus(folder / "original.wav", kilobits, samples)
     truth = mel_db(original)
@@ -153,11 +157,13 @@ def judge_song(song: Path, start: float, seconds: float, codec: tiny_codec.Param
         rows[name] = {"kbit/s": rates.get(name), "mel": error[:, :2].mean(), "side": error[:, 2].mean()}
     files = [folder / f"{name.replace(' ', '_')}.wav" for name in sounds]
     command = [JUDGES, HERE / "judge_music.py", *files, "--reference", folder / "original.wav", "--no-beats"]
-    command += ["--labels", song.with_suffix(".json"), "--start", str(start)]
+    labels = song.with_suffix(".json")
+    command += ["--labels", labels, "--start", str(start)] if labels.exists() else []
     judged = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
     for name, line in zip(sounds, judged, strict=True):
         said = json.loads(line)
-        rows[name] |= {"visqol": said["visqol"], "chord": said["chord_agreement"], "truth": said["labels"]["chords"]}
+        right = said["labels"]["chords"] if "labels" in said else None
+        rows[name] |= {"visqol": said["visqol"], "chord": said["chord_agreement"], "truth": right}
     return rows
 
 
@@ -167,15 +173,29 @@ def held_out(corpus: Path, count: int) -> list[Path]:
     for labels in sorted((corpus / "songs").glob("*.json")):
         if json.loads(labels.read_text(encoding="utf-8"))["split"] in ("valid", "test"):
             songs.append(labels.with_suffix(".flac"))
+    return spread(songs, count, f"{corpus}, held out,")
+
+
+def recordings(folder: Path, count: int, seconds: float) -> list[Path]:
+    """`count` of the music files of that length in a folder and those below it, evenly spread over them."""
+    songs = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in (".flac", ".wav", ".ogg", ".mp3")]
+    songs = [path for path in songs if soundfile.info(path).duration > seconds + 0.1]
+    return spread(songs, count, str(folder))
+
+
+def spread(songs: list[Path], count: int, where: str) -> list[Path]:
+    """`count` songs, evenly spread."""
     if len(songs) < count:
-        raise ValueError(f"{corpus} has {len(songs)} held-out songs, and {count} are asked for")
+        raise ValueError(f"{where} has {len(songs)} songs, and {count} are asked for")
     return [songs[i] for i in np.linspace(0, len(songs) - 1, count).round().astype(int)]
 
 
 def main() -> int:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description="Judge the codec on held-out songs.")
-    parser.add_argument("--corpus", type=Path, required=True, help="folder with songs/NNNNN.flac and NNNNN.json")
+    music = parser.add_mutually_exclusive_group(required=True)
+    music.add_argument("--corpus", type=Path, help="folder with songs/NNNNN.flac and NNNNN.json")
+    music.add_argument("--recordings", type=Path, help="folder with any music, as FLAC, WAV, OGG or MP3")
     parser.add_argument("--songs", type=int, default=8)
     parser.add_argument("--start", type=float, default=10.0, help="where in the songs to begin, seconds")
     parser.add_argument("--seconds", type=float, default=12.0)
@@ -188,7 +208,10 @@ def main() -> int:
         return 2
     try:
         codec = None if args.no_codec else read_codec(args.weights)
-        songs = held_out(args.corpus, args.songs)
+        if args.corpus:
+            songs = held_out(args.corpus, args.songs)
+        else:
+            songs = recordings(args.recordings, args.songs, args.start + args.seconds)
         found = {
             song.stem: judge_song(song, args.start, args.seconds, codec, args.out)
             for song in track(songs, "judging", console=Console(stderr=True))
@@ -197,7 +220,8 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     means: dict[str, dict[str, float | None]] = {}
-    table = Table(title=f"{len(songs)} held-out songs, {args.seconds:g} s each")
+    kind = "held-out songs" if args.corpus else "recordings"
+    table = Table(title=f"{len(songs)} {kind}, {args.seconds:g} s each")
     for heading in ("", *COLUMNS):
         table.add_column(heading, justify="right" if heading else "left")
     for name in next(iter(found.values())):
