@@ -167,27 +167,19 @@ def judge_song(song: Path, start: float, seconds: float, codec: tiny_codec.Param
     return rows
 
 
-def held_out(corpus: Path, count: int) -> list[Path]:
-    """`count` songs of the test and validation splits, evenly spread over them."""
-    songs = []
-    for labels in sorted((corpus / "songs").glob("*.json")):
-        if json.loads(labels.read_text(encoding="utf-8"))["split"] in ("valid", "test"):
-            songs.append(labels.with_suffix(".flac"))
-    return spread(songs, count, f"{corpus}, held out,")
+def held_out(corpus: Path) -> list[Path]:
+    """Songs of the test and validation splits."""
+    return [
+        labels.with_suffix(".flac")
+        for labels in sorted((corpus / "songs").glob("*.json"))
+        if json.loads(labels.read_text(encoding="utf-8"))["split"] in ("valid", "test")
+    ]
 
 
-def recordings(folder: Path, count: int, seconds: float) -> list[Path]:
-    """`count` of the music files of that length in a folder and those below it, evenly spread over them."""
+def recordings(folder: Path, seconds: float) -> list[Path]:
+    """Music files in a folder and those below it that are so long."""
     songs = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in (".flac", ".wav", ".ogg", ".mp3")]
-    songs = [path for path in songs if soundfile.info(path).duration > seconds + 0.1]
-    return spread(songs, count, str(folder))
-
-
-def spread(songs: list[Path], count: int, where: str) -> list[Path]:
-    """`count` songs, evenly spread."""
-    if len(songs) < count:
-        raise ValueError(f"{where} has {len(songs)} songs, and {count} are asked for")
-    return [songs[i] for i in np.linspace(0, len(songs) - 1, count).round().astype(int)]
+    return [path for path in songs if soundfile.info(path).duration > seconds + 0.1]
 
 
 def main() -> int:
@@ -208,10 +200,11 @@ def main() -> int:
         return 2
     try:
         codec = None if args.no_codec else read_codec(args.weights)
-        if args.corpus:
-            songs = held_out(args.corpus, args.songs)
-        else:
-            songs = recordings(args.recordings, args.songs, args.start + args.seconds)
+        songs = held_out(args.corpus) if args.corpus else recordings(args.recordings, args.start + args.seconds)
+        if len(songs) < args.songs:
+            where = args.corpus or args.recordings
+            raise ValueError(f"{where} has {len(songs)} songs for this, and {args.songs} are asked for")
+        songs = [songs[i] for i in np.linspace(0, len(songs) - 1, args.songs).round().astype(int)]
         found = {
             song.stem: judge_song(song, args.start, args.seconds, codec, args.out)
             for song in track(songs, "judging", console=Console(stderr=True))
