@@ -94,11 +94,11 @@ def read_codec(path: Path) -> tiny_codec.Params:
     return tree.get("params", tree)
 
 
-def through_codec(params: tiny_codec.Params, bands: Floats) -> tuple[Floats, Floats]:
-    """Encode band magnitudes, and decode them and turns."""
-    _, codes = jax.jit(tiny_codec.encode_step)(params, tiny_codec.encode_init(), bands)
-    _, made, turns = jax.jit(tiny_codec.decode_step)(params, tiny_codec.decode_init(), codes)
-    return np.asarray(made), np.asarray(turns)
+def through_codec(params: tiny_codec.Params, bands: Floats, turns: Floats) -> tuple[Floats, Floats]:
+    """Encode and decode band magnitudes and turns."""
+    _, codes = jax.jit(tiny_codec.encode_step)(params, tiny_codec.encode_init(), bands, turns)
+    _, made, told = jax.jit(tiny_codec.decode_step)(params, tiny_codec.decode_init(), codes)
+    return np.asarray(made), np.asarray(told)
 
 
 def through_opus(source: Path, kilobits: int, samples: int) -> tuple[Floats, float]:
@@ -142,8 +142,9 @@ def judge_song(song: Path, start: float, seconds: float, codec: tiny_codec.Param
     bands, turns = bands_of(original)
     sounds, rates = {"original": original, "ceiling": sound_of(bands, turns, samples)}, {"original": 1536.0}
     if codec is not None:
-        levels, codebook, _ = codec["codebooks"].shape
-        sounds["codec"] = sound_of(*through_codec(codec, bands), samples)
+        levels = sum(len(codec[name]) for name in ("codebooks", "details"))
+        codebook = codec["codebooks"].shape[1]
+        sounds["codec"] = sound_of(*through_codec(codec, bands, turns), samples)
         rates["codec"] = spectrum.RATE / spectrum.TOKEN_SAMPLES * levels * float(np.log2(codebook)) / 1000
     draw(out / f"{song.stem}.png", song.stem, sounds)
     for kilobits in OPUS:

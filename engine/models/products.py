@@ -21,7 +21,7 @@ from jackdaw.dsp import xla_calls
 
 __all__ = ["Dense", "halved", "on_processor", "product"]
 
-_MATRICES = {"kernel", "refine_in", "refine_out", "heads", "project"}
+_MATRICES = {"kernel", "refine_in", "refine_out", "heads", "project", "detail_in", "detail_out"}
 
 
 @cache

@@ -159,7 +159,7 @@ class Tiny:
             frame_samples=spectrum.TOKEN_SAMPLES,
             frames_per_step=1,
             look_ahead=spectrum.LOOKAHEAD,
-            levels=lm_config.levels,
+            levels=codec_config.levels,
             codebook=lm_config.codebook,
             style_size=style.STYLE_SIZE,
             controls=frozenset(_CONTROLS),
@@ -307,7 +307,10 @@ class Tiny:
         return steer, own
 
     def context(self, state: dict[str, Any]) -> NDArray[np.int32]:
-        """Return the codes of the newest frame that the model was told was played, shape (levels,); -1 = nothing."""
+        """Return the codes of the newest frame that the model was told was played, -1 = nothing.
+
+        Of the levels that it chooses, the first ones.
+        """
         return np.asarray(state["networks"]["context"])
 
     def heard_chord(self, state: dict[str, Any]) -> Chord | None:
@@ -321,8 +324,8 @@ class Tiny:
         ear = spectrum.analyse_init() if state is None else state
         tokens = np.zeros((len(audio) // frame, self._spec.levels), np.int32)
         for index in range(len(tokens)):
-            ear, bands, _ = spectrum.analyse_step(ear, audio[index * frame : (index + 1) * frame])
-            tokens[index] = self._networks.encode(bands)
+            ear, bands, spectra = spectrum.analyse_step(ear, audio[index * frame : (index + 1) * frame])
+            tokens[index] = self._networks.encode(bands, spectrum.turns_of_spectra(spectra[0], spectra))
         return ear, tokens
 
     def decode(self, state: Any, tokens: NDArray[np.int32]) -> tuple[Any, Audio]:

@@ -6,16 +6,21 @@ audibility, and a small network beside it. A second network reads the score off 
 which of them low, which drums are struck (SCORE chances). Residual vector quantisation (Zeghidour et al. 2021) turns
 both together into `levels` codes, found by beam search, since the nearest vector of a coarse level need not lead to the
 nearest sum. Only the first `score_levels` levels tell the score, so that the first codes of a frame say what is played,
-which a language model can foresee, and the others how it sounds. The decoder is a causal network of ConvNeXt-like
-blocks (Liu et al. 2022) on the sum of the codebook vectors; it makes four frames again. Between its residual blocks the
-path is linear, without norms: training starts it as the inverse projection.
+which a language model can foresee, and the others how it sounds. The last `detail_levels` are a quantisation of their
+own: they tell what the first leave open (:mod:`~jackdaw.engine.models.tiny_detail`), for whoever encodes and decodes. A
+language model need not choose them: without a code, detail is what is to be expected.
+
+The decoder is a causal network of ConvNeXt-like blocks (Liu et al. 2022) on the sums of the codebook vectors; it makes
+four frames again. Between its residual blocks the path is linear, without norms: training starts it as the inverse
+projection. Detail enters twice: into the blocks, and, linearly, into what comes out.
 
 Everything is a pure function of (params, state, input), jit-able for any number of token frames; the decoder's state
 holds the last inputs of each convolution, the encoder has none, and splitting a stream over calls changes nothing. All
 functions take leading batch dimensions, which the state must share. Nothing here looks ahead.
 
-Params are a dict: ``encoder`` (``mean``, ``project``, and the networks' trees ``net`` and ``score``), ``codebooks``,
-float32 of shape (levels, codebook, latent + SCORE), and ``decoder``, a network's own tree.
+Params are a dict: ``encoder`` (``mean``, ``project``, the networks' trees ``net`` and ``score``, and ``detail``),
+``codebooks``, float32 of shape (sound_levels, codebook, latent + SCORE), ``details``, the same of the detail,
+(detail_levels, codebook, detail), and ``decoder``, a network's own tree.
 """
 
 from collections.abc import Mapping
@@ -28,6 +33,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from jackdaw.engine.models import tiny_detail
 from jackdaw.engine.models.products import Dense, on_processor, product
 from jackdaw.engine.models.tiny_spectrum import BANDS, FRAMES_PER_TOKEN, TURNS
 
@@ -44,7 +50,10 @@ __all__ = [
     "codes_to_latent",
     "decode_init",
     "decode_latent",
+    "decode_sound",
     "decode_step",
+    "detail_told_by",
+    "encode_detail",
     "encode_init",
     "encode_latent",
     "encode_step",
@@ -54,6 +63,7 @@ __all__ = [
     "quantise",
     "score_logits",
     "searchable",
+    "summed",
     "told_by",
 ]
 
@@ -105,19 +115,35 @@ class CodecConfig:
         The same in the network that reads the score; half as many more after the four are joined.
     score_levels
         Levels that tell the score.
+    detail, detail_levels
+        Length of the vectors that tell the detail, and how many of the levels, the last ones, do so.
+    treble, treble_levels
+        How many of these numbers, and how many of these levels, the last ones of each, tell of treble alone.
+    teller
+        Channels of the network that makes them.
     """
 
     width: int = 384
     hidden: int = 1152
     latent: int = 128
-    levels: int = 8
+    levels: int = 22
     codebook: int = 1024
     kernel: int = 7
     decoder_coarse: int = 2
-    decoder_fine: int = 3
+    decoder_fine: int = 4
     encoder: int = 384
     reader: int = 256
     score_levels: int = 2
+    detail: int = 96
+    detail_levels: int = 14
+    treble: int = 16
+    treble_levels: int = 2
+    teller: int = 512
+
+    @property
+    def sound_levels(self) -> int:
+        """Levels that tell the sound as a whole: the first ones."""
+        return self.levels - self.detail_levels
 
 
 _DEFAULT = CodecConfig()
@@ -177,11 +203,13 @@ class _Decoder(nn.Module):
     @nn.compact
     def __call__(self, latent: Array, state: State) -> tuple[Array, Array, State]:
         c, after = self.config, []
-        x = Dense(c.width, name="latent")(latent)
+        sound, detail = jnp.split(latent, [c.latent + SCORE], axis=-1)
+        x = Dense(c.width, name="latent")(sound)
         for i in range(c.decoder_coarse):
             x, past = _Block(c, name=f"coarse_{i}")(x, state[i])
             after.append(past)
         x = Dense(FRAMES_PER_TOKEN * c.width, name="unfold")(x)
+        x += Dense(FRAMES_PER_TOKEN * c.width, use_bias=False, name="tell", kernel_init=nn.initializers.zeros)(detail)
         x = x.reshape(*x.shape[:-2], x.shape[-2] * FRAMES_PER_TOKEN, c.width)
         for i in range(c.decoder_fine):
             x, past = _Block(c, name=f"fine_{i}")(x, state[c.decoder_coarse + i])
@@ -189,7 +217,11 @@ class _Decoder(nn.Module):
         logs = Dense(3 * BANDS, name="write")(x)
         arrows = Dense(2 * TURNS, name="turn", kernel_init=nn.initializers.normal(1e-3))(x)
         logs = logs.reshape(*logs.shape[:-1], 3, BANDS) * SPREAD + CENTRE
-        return logs, arrows.reshape(*arrows.shape[:-1], 2, TURNS), tuple(after)
+        arrows = arrows.reshape(*arrows.shape[:-1], 2, TURNS)
+        fill = Dense(FRAMES_PER_TOKEN * (3 * BANDS + 2 * TURNS), use_bias=False, name="fill")(detail)
+        fill = fill.reshape(*arrows.shape[:-2], 3 * BANDS + 2 * TURNS)
+        more, turned = jnp.split(fill, [3 * BANDS], axis=-1)
+        return logs + more.reshape(logs.shape), arrows + turned.reshape(arrows.shape), tuple(after)
 
 
 def encode_init(config: CodecConfig = _DEFAULT, batch: tuple[int, ...] = ()) -> State:
@@ -205,25 +237,41 @@ def decode_init(config: CodecConfig = _DEFAULT, batch: tuple[int, ...] = ()) -> 
 
 def init_params(rng: Array, config: CodecConfig = _DEFAULT) -> dict[str, Any]:
     """Return random params; `rng` is a JAX key."""
-    first, second, third, fourth, fifth = jax.random.split(rng, 5)
-    latent, values = jnp.zeros((1, config.latent + SCORE)), jnp.zeros((1, FRAMES_PER_TOKEN * 3 * BANDS))
-    books = jax.random.normal(third, (config.levels, config.codebook, config.latent + SCORE))
+    first, second, third, fourth, fifth, sixth, seventh = jax.random.split(rng, 7)
+    sound = config.latent + SCORE
+    latent, values = jnp.zeros((1, sound + config.detail)), jnp.zeros((1, FRAMES_PER_TOKEN * 3 * BANDS))
+    books = jax.random.normal(third, (config.sound_levels, config.codebook, sound))
+    details = jax.random.normal(sixth, (config.detail_levels, config.codebook, config.detail))
+    teller, seen = tiny_detail.Network(config.teller, config.detail), jnp.zeros((1, tiny_detail.FEATURES + sound))
     return {
         "encoder": {
             "mean": jnp.full((3 * BANDS,), CENTRE),
             "project": 0.02 * jax.random.normal(first, (FRAMES_PER_TOKEN * 3 * BANDS, config.latent)),
             "net": _Encoder(config).init(fourth, values)["params"],
             "score": _Reader(config).init(fifth, values)["params"],
+            "detail": {
+                "project": jnp.zeros((tiny_detail.FEATURES + sound, config.detail)),
+                "offset": jnp.zeros(config.detail),
+                "net": teller.init(seventh, seen)["params"],
+            },
         },
         "decoder": _Decoder(config).init(second, latent, decode_init(config))["params"],
         "codebooks": books * told_by(config),
+        "details": details * detail_told_by(config),
     }
 
 
 def told_by(config: CodecConfig = _DEFAULT) -> Array:
-    """Return 1 where a level's vectors tell something, else 0: float32 (levels, 1, latent + SCORE)."""
-    levels, places = jnp.arange(config.levels)[:, None, None], jnp.arange(config.latent + SCORE)
+    """Return 1 where a level's vectors tell something, else 0: float32 (sound_levels, 1, latent + SCORE)."""
+    levels, places = jnp.arange(config.sound_levels)[:, None, None], jnp.arange(config.latent + SCORE)
     return ((places < config.latent) | (levels < config.score_levels)).astype(jnp.float32)
+
+
+def detail_told_by(config: CodecConfig = _DEFAULT) -> Array:
+    """Return the same of the levels of the detail: float32 (detail_levels, 1, detail)."""
+    levels, places = jnp.arange(config.detail_levels)[:, None, None], jnp.arange(config.detail)
+    of_treble = levels >= config.detail_levels - config.treble_levels
+    return ((places >= config.detail - config.treble) == of_treble).astype(jnp.float32)
 
 
 def log_bands(bands: Array) -> Array:
@@ -253,6 +301,22 @@ def encode_latent(params: Params, state: State, bands: Array, *, config: CodecCo
     sound = product(values, encoder["project"]) + _Encoder(config).apply({"params": encoder["net"]}, values)
     logits = score_logits(encoder["score"], bands, config=config)
     return state, jnp.concatenate([sound, SCORE_WEIGHTS * jax.nn.sigmoid(logits)], axis=-1)
+
+
+def encode_detail(params: Params, bands: Array, turns: Array, codes: Array, *, config: CodecConfig = _DEFAULT) -> Array:
+    """Return the detail of token frames, without quantising, float32 (..., n, detail).
+
+    Parameters
+    ----------
+    params, bands, config
+        As for :func:`encode_latent`.
+    turns
+        Of mid's lowest bins, radians, float32, shape (..., 4 * n, TURNS); the first of four is not read.
+    codes
+        Those of the first levels, int32 (..., n, sound_levels).
+    """
+    values = jnp.concatenate([tiny_detail.features(bands, turns), summed(params["codebooks"], codes)], axis=-1)
+    return tiny_detail.encode(params["encoder"]["detail"], values, width=config.teller)
 
 
 def _joined(values: Array) -> Array:
@@ -324,13 +388,15 @@ def nearest(books: Params, latent: Array) -> Array:
     return codes
 
 
-def encode_step(params: Params, state: State, bands: Array, *, config: CodecConfig = _DEFAULT) -> tuple[State, Array]:
+def encode_step(
+    params: Params, state: State, bands: Array, turns: Array, *, config: CodecConfig = _DEFAULT
+) -> tuple[State, Array]:
     """Encode the next frames of a stream into codes.
 
     Parameters
     ----------
-    params, state, bands, config
-        As for :func:`encode_latent`.
+    params, state, bands, turns, config
+        As for :func:`encode_latent` and :func:`encode_detail`.
 
     Returns
     -------
@@ -338,20 +404,31 @@ def encode_step(params: Params, state: State, bands: Array, *, config: CodecConf
         The next state, and int32 codes (..., n, levels), 0 .. codebook - 1.
     """
     after, latent = encode_latent(params, state, bands, config=config)
-    return after, quantise(params["codebooks"], latent)
+    codes = quantise(params["codebooks"], latent)
+    detail = encode_detail(params, bands, turns, codes, config=config)
+    return after, jnp.concatenate([codes, quantise(params["details"], detail)], axis=-1)
+
+
+def summed(codebooks: Array, codes: Array) -> Array:
+    """Return the sums of vectors of codebooks (levels, codebook, size), float32 (..., size), that codes name."""
+    return sum((codebooks[k][codes[..., k]] for k in range(codes.shape[-1])), start=jnp.float32(0))
 
 
 def codes_to_latent(params: Params, codes: Array) -> Array:
-    """Return what codes stand for: the sum of their codebook vectors, float32 (..., n, latent + SCORE).
+    """Return what codes stand for, float32 (..., n, latent + SCORE + detail).
 
     Parameters
     ----------
     params
         The codec's.
     codes
-        int32 (..., n, levels). Fewer levels than the codec has are a coarser description of the same sound.
+        int32 (..., n, levels). Fewer levels than the codec has are a coarser description of the same sound; detail that
+        no level tells is 0.
     """
-    return sum((params["codebooks"][k][codes[..., k]] for k in range(codes.shape[-1])), start=jnp.float32(0))
+    levels = len(params["codebooks"])
+    sound, detail = summed(params["codebooks"], codes[..., :levels]), summed(params["details"], codes[..., levels:])
+    detail = jnp.broadcast_to(detail, (*codes.shape[:-1], params["details"][0].shape[-1]))
+    return jnp.concatenate([sound, detail], axis=-1)
 
 
 def decode_latent(
@@ -372,14 +449,21 @@ def decode_latent(
 def decode_step(
     params: Params, state: State, codes: Array, *, config: CodecConfig = _DEFAULT
 ) -> tuple[State, Array, Array]:
+    """Decode the next token frames of a stream: :func:`decode_sound` of codes, int32 (..., n, levels or fewer)."""
+    return decode_sound(params, state, codes_to_latent(params, codes), config=config)
+
+
+def decode_sound(
+    params: Params, state: State, latent: Array, *, config: CodecConfig = _DEFAULT
+) -> tuple[State, Array, Array]:
     """Decode the next token frames of a stream.
 
     Parameters
     ----------
     params, state
         From :func:`init_params` or a file; from :func:`decode_init` or an earlier step.
-    codes
-        int32 (..., n, levels or fewer).
+    latent
+        What codes stand for, float32 (..., n, latent + SCORE + detail).
     config
         Shape of the network.
 
@@ -390,7 +474,7 @@ def decode_step(
         the phases of mid, radians, float32 (..., 4 * n, TURNS): what the synthesis takes. What lies below 37.5 Hz is no
         louder than the band above it: codes of no music can mean a rumble far over full scale.
     """
-    after, logs, arrows = decode_latent(params, state, codes_to_latent(params, codes), config=config)
+    after, logs, arrows = decode_latent(params, state, latent, config=config)
     bands = jnp.maximum(jnp.exp(jnp.minimum(logs, _LOUDEST)) - FLOOR, 0)
     lowest, others = bands[..., :_RUMBLE], bands[..., _RUMBLE:]
     turns = jnp.arctan2(arrows[..., 1, :], arrows[..., 0, :])

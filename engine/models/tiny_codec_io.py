@@ -35,11 +35,11 @@ class TinyCodec:
     def __init__(self, params: Params, config: CodecConfig | None = None) -> None:
         self._config = CodecConfig() if config is None else config
         self._params = jax.tree.map(jnp.asarray, params)
-        self._encode = jax.jit(lambda state, bands: self._step(tiny_codec.encode_step, state, bands))
-        self._decode = jax.jit(lambda state, codes: self._step(tiny_codec.decode_step, state, codes))
+        self._encode = jax.jit(lambda *given: self._step(tiny_codec.encode_step, *given))
+        self._decode = jax.jit(lambda *given: self._step(tiny_codec.decode_step, *given))
 
-    def _step(self, step: Any, state: Any, values: Any) -> Any:
-        return step(self._params, state, values, config=self._config)
+    def _step(self, step: Any, *given: Any) -> Any:
+        return step(self._params, *given, config=self._config)
 
     def encode(self, audio: Audio) -> NDArray[np.int32]:
         """Return the codes of stereo audio at 48 kHz.
@@ -63,8 +63,8 @@ class TinyCodec:
         padded = np.pad(audio, ((0, _pad(frames) * TOKEN_SAMPLES - len(audio)), (0, 0)))
         ear, state, parts = tiny_spectrum.analyse_init(), tiny_codec.encode_init(self._config), []
         for chunk in padded.reshape(-1, _CHUNK * TOKEN_SAMPLES, padded.shape[1]):
-            ear, bands, _ = tiny_spectrum.analyse_step(ear, chunk)
-            state, codes = self._encode(state, bands)
+            ear, bands, spectra = tiny_spectrum.analyse_step(ear, chunk)
+            state, codes = self._encode(state, bands, tiny_spectrum.turns_of_spectra(spectra[0], spectra))
             parts.append(np.asarray(codes))
         return np.concatenate(parts)[:frames]
 

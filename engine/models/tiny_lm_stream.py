@@ -27,6 +27,7 @@ from jackdaw.engine.models.tiny_lm import (
     LMConfig,
     Network,
     Params,
+    detail,
     embedded,
     level_logits,
     rotation,
@@ -90,7 +91,7 @@ def advance(
     Returns
     -------
     rows, outlook
-        The next histories, and float32 (rows, levels, depth_width) for the levels' networks.
+        The next histories, and float32 (rows, levels + 1, depth_width) for the networks of levels and detail.
     """
     frames = [row["frame"] for row in rows]
     turned = rotation(config, jnp.stack(frames))
@@ -139,7 +140,7 @@ def step(
     temperature: jax.Array,
     top_k: jax.Array,
     guidance: jax.Array,
-) -> tuple[list[Row], jax.Array]:
+) -> tuple[list[Row], jax.Array, jax.Array]:
     """Choose the codes of the next frame of several streams.
 
     Parameters
@@ -169,8 +170,8 @@ def step(
 
     Returns
     -------
-    rows, codes
-        The next histories, and int32 codes (streams, levels).
+    rows, codes, detail
+        The next histories, int32 codes (streams, levels), and float32 (streams, detail), what is foreseen with them.
     """
     again = 1 + len(guidance)
     following, outlook = advance(params, config, rows, jnp.concatenate([played] * again), heard, cond)
@@ -189,4 +190,4 @@ def step(
         tilted = logits + temperature[:, None] * noise[:, level]
         codes.append(_largest(jnp.where(most_likely(logits, top_k), tilted, -jnp.inf)))
         coarser = coarser + params["codes"][level][codes[-1]]
-    return following, jnp.stack(codes, axis=-1)
+    return following, jnp.stack(codes, axis=-1), detail(params, outlook[:streams, config.levels], coarser)

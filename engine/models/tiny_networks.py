@@ -32,24 +32,36 @@ Params = Mapping[str, Any]
 State = Mapping[str, Any]
 
 
-def _encode(params: Params, bands: jax.Array, *, config: codec.CodecConfig, levels: int) -> jax.Array:
-    """Return the codes (batch, levels) of a token frame's bands, (batch, FRAMES_PER_TOKEN, 3, BANDS)."""
+def _encode(params: Params, bands: jax.Array, *, config: codec.CodecConfig) -> jax.Array:
+    """Return the codes (batch, sound_levels) of a token frame's bands, (batch, FRAMES_PER_TOKEN, 3, BANDS)."""
     latent = codec.encode_latent(params, codec.encode_init(config), bands, config=config)[1][:, 0]
-    return codec.nearest(params["search"], latent)[:, :levels]
+    return codec.nearest(params["search"], latent)
+
+
+def _encode_whole(params: Params, bands: jax.Array, turns: jax.Array, *, config: codec.CodecConfig) -> jax.Array:
+    """Return the codes (batch, levels) of a token frame's bands, and turns (batch, FRAMES_PER_TOKEN, TURNS)."""
+    codes = _encode(params, bands, config=config)
+    detail = codec.encode_detail(params, bands, turns, codes[:, None], config=config)[:, 0]
+    return jnp.concatenate([codes, codec.nearest(params["search_detail"], detail)], axis=-1)
 
 
 def _mix(
-    params: Params, bands: jax.Array, own: jax.Array, gains: jax.Array, *, config: codec.CodecConfig, levels: int
+    params: Params, bands: jax.Array, own: jax.Array, gains: jax.Array, *, config: codec.CodecConfig
 ) -> tuple[jax.Array, jax.Array]:
-    """Return the codes of what sounds together, and of what is heard alone."""
+    """Return the codes (sound_levels,) of what sounds together, and of what is heard alone."""
     heard = gains[0] * bands
     mixed = jnp.sqrt(heard**2 + (gains[1] * own) ** 2)
-    codes = _encode(params, jnp.stack([mixed, heard]), config=config, levels=levels)
+    codes = _encode(params, jnp.stack([mixed, heard]), config=config)
     return codes[0], codes[1]
 
 
 def _decode(params: Params, state: Any, codes: jax.Array, *, config: codec.CodecConfig) -> Any:
-    return codec.decode_step(params, state, codes[..., None, :], config=config)
+    return codec.decode_step(params, state, codes[None], config=config)
+
+
+def _halves(codebooks: jax.Array) -> jax.Array:
+    """Return codebooks as files hold them, as they are searched: bfloat16."""
+    return jnp.asarray(codebooks, jnp.bfloat16)
 
 
 def _stacked(trees: Sequence[Any]) -> Any:
@@ -73,7 +85,7 @@ def _frame(
 ) -> tuple[list[stream.Row], list[dict[str, Any]]]:
     """Return the next rows, and of each stream what it chose and what follows from that."""
     noise = jax.vmap(partial(stream.sampling_noise, lm_config))(steer["seed"], steer["frame"])
-    following, chosen = stream.step(
+    following, chosen, detail = stream.step(
         params["lm"],
         lm_config,
         rows,
@@ -85,7 +97,8 @@ def _frame(
         steer["top_k"],
         steer["guidance"],
     )
-    decoder, bands, turns = _decode(params["codec"], _stacked(decoders), chosen, config=codec_config)
+    latent = jnp.concatenate([codec.summed(params["codec"]["codebooks"], chosen), detail], axis=-1)[:, None]
+    decoder, bands, turns = codec.decode_sound(params["codec"], _stacked(decoders), latent, config=codec_config)
     return following, _parts({"codes": chosen, "bands": bands, "turns": turns, "decoder": decoder}, len(played))
 
 
@@ -97,7 +110,7 @@ class Networks:
     params
         ``codec`` and ``lm``: the networks' parameters, float32.
     codec_config, lm_config
-        Their shapes. The codec has as many levels as the language model, or more.
+        Their shapes. The codec's levels that tell the sound as a whole are the language model's.
 
     Raises
     ------
@@ -106,16 +119,19 @@ class Networks:
     """
 
     def __init__(self, params: Params, codec_config: codec.CodecConfig, lm_config: lm.LMConfig) -> None:
-        if codec_config.levels < lm_config.levels or codec_config.codebook != lm_config.codebook:
+        ours = codec_config.sound_levels, codec_config.codebook, codec_config.detail
+        if ours != (lm_config.levels, lm_config.codebook, lm_config.detail):
             raise ValueError(
-                f"the codec has {codec_config.levels} levels of {codec_config.codebook} codes, the language model "
-                f"{lm_config.levels} of {lm_config.codebook}: these weights do not belong together"
+                f"the codec has {ours[0]} levels of {ours[1]} codes and a detail of {ours[2]} numbers, the language "
+                f"model {lm_config.levels} of {lm_config.codebook} and {lm_config.detail}: these weights do not belong "
+                "together"
             )
         by_level = {
             "codec": {
                 **params["codec"],
-                "codebooks": tuple(params["codec"]["codebooks"]),
+                **{name: tuple(_halves(params["codec"][name])) for name in ("codebooks", "details")},
                 "search": codec.searchable(params["codec"]["codebooks"]),
+                "search_detail": codec.searchable(params["codec"]["details"]),
             },
             "lm": stream.by_level(params["lm"]),
         }
@@ -123,8 +139,8 @@ class Networks:
         self._codec_config, self._lm_config = codec_config, lm_config
         self._nothing = jnp.full(lm_config.levels, lm.NOTHING, jnp.int32)
         self._frame = jax.jit(partial(_frame, codec_config=codec_config, lm_config=lm_config))
-        self._encode = jax.jit(partial(_encode, config=codec_config, levels=lm_config.levels))
-        self._mix = jax.jit(partial(_mix, config=codec_config, levels=lm_config.levels))
+        self._encode = jax.jit(partial(_encode_whole, config=codec_config))
+        self._mix = jax.jit(partial(_mix, config=codec_config))
         self._decode = jax.jit(partial(_decode, config=codec_config))
 
     def init(self, seed: int) -> dict[str, Any]:
@@ -191,9 +207,12 @@ class Networks:
         )
         return both
 
-    def encode(self, bands: NDArray[np.float32]) -> NDArray[np.int32]:
-        """Return the codes (levels,) of a token frame's bands, (FRAMES_PER_TOKEN, 3, BANDS)."""
-        return np.asarray(self._encode(self._params["codec"], bands[None])[0])
+    def encode(self, bands: NDArray[np.float32], turns: NDArray[np.float32]) -> NDArray[np.int32]:
+        """Return a token frame's codes (levels,) from bands (FRAMES_PER_TOKEN, 3, BANDS) and turns (..., TURNS).
+
+        The first frame's turns, which come from another token frame, are not read.
+        """
+        return np.asarray(self._encode(self._params["codec"], bands[None], turns[None])[0])
 
     def decode(self, state: Any, codes: NDArray[np.int32]) -> tuple[Any, NDArray[np.float32], NDArray[np.float32]]:
         """Return the decoder's next state, and bands and turns of a token frame; `state` None starts a stream."""

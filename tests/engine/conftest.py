@@ -25,10 +25,29 @@ def small_tiny() -> Model:
     from jackdaw.engine.models import tiny, tiny_codec, tiny_lm, tiny_style
 
     codec = tiny_codec.CodecConfig(
-        width=32, hidden=48, latent=16, levels=3, codebook=64, decoder_coarse=1, decoder_fine=1
+        width=32,
+        hidden=48,
+        latent=16,
+        levels=5,
+        codebook=64,
+        decoder_coarse=1,
+        decoder_fine=1,
+        detail=12,
+        detail_levels=2,
+        treble=4,
+        teller=16,
     )
     language = tiny_lm.LMConfig(
-        levels=3, codebook=64, layers=2, width=32, heads=2, depth_width=16, depth_hidden=24, window=12, period=64
+        levels=3,
+        detail=12,
+        codebook=64,
+        layers=2,
+        width=32,
+        heads=2,
+        depth_width=16,
+        depth_hidden=24,
+        window=12,
+        period=64,
     )
     key = jax.random.key(0)
     params = {

@@ -36,7 +36,8 @@ def test_alone_it_goes_on_from_what_it_chose(tiny: Tiny) -> None:
 def test_without_feedback_the_context_is_the_input(tiny: Tiny) -> None:
     heard = sound(0.1)
     _, tokens = tiny.encode(None, heard)
-    assert np.array_equal(contexts(tiny, Controls(feedback=0.0), heard)[1:], tokens[1:])
+    told = contexts(tiny, Controls(feedback=0.0), heard)
+    assert np.array_equal(told[1:], tokens[1:, : told.shape[1]])
 
 
 def test_input_gain_is_gain(tiny: Tiny) -> None:

@@ -7,6 +7,7 @@ import importlib.resources
 import shutil
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -26,6 +27,8 @@ excerpt_seconds = 5
 excerpts = 2
 [lm]
 levels = 8
+detail_weight = 1.0
+detail_alone = false
 layers = 1
 width = 64
 heads = 4
@@ -63,6 +66,8 @@ batch = 2
 token_frames = 8
 patches = 1024
 vectors = 4096
+detail_vectors = 4096
+detail_steps = 4
 reader_steps = 4
 enough_seconds = 1.0
 validation_songs = 1
@@ -120,6 +125,26 @@ def test_a_model_of_other_levels_goes_on(run: Path, tmp_path: Path, capsys: pyte
     (tmp_path / "settings.toml").write_text(SETTINGS.replace("width = 64\nheads", "width = 32\nheads"))
     assert main(["train", "lm", *given, "--minutes", "0.01"]) == 1
     assert "other sizes" in capsys.readouterr().err
+
+
+def test_the_detail_learns_alone(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What foresees it changes, and nothing else, to the bit; without an earlier model there is nothing to keep."""
+    weights, earlier = run / "lm" / "tiny_lm.safetensors", tmp_path / "earlier.safetensors"
+    shutil.copy(weights, earlier)
+    (tmp_path / "settings.toml").write_text(SETTINGS.replace("detail_alone = false", "detail_alone = true"))
+    given = ["--run", str(run), "--settings", str(tmp_path / "settings.toml"), "--minutes", "0.01"]
+    assert main(["train", "lm", *given, "--from", str(earlier)]) == 0
+    before, after = read_tree(earlier)[0], read_tree(weights)[0]
+    own = before["codes"].shape[0] * before["codes"].shape[-1]
+    for name in ("kernel", "bias"):
+        old, new = before["descend"].pop(name), after["descend"].pop(name)
+        np.testing.assert_array_equal(new[..., :own], old[..., :own])
+        assert (new[..., own:] != old[..., own:]).any()
+    for name in ("detail_in", "detail_out"):
+        assert (after.pop(name) != before.pop(name)).any()
+    jax.tree.map(np.testing.assert_array_equal, after, before)
+    assert main(["train", "lm", *given]) == 1
+    assert "--from" in capsys.readouterr().err
 
 
 def spent(folder: Path, step: str) -> tuple[int, float]:
