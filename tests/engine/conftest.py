@@ -54,8 +54,8 @@ def small_tiny() -> Model:
         "codec": random_tree(lambda: tiny_codec.init_params(key, codec)),
         "lm": random_tree(lambda: tiny_lm.init_params(language, 0)),
     }
-    write = params["codec"]["decoder"]["write"]
-    write["kernel"] *= 0.01  # or it would be too loud for any ring
+    for name in ("write", "fill"):  # or it would be too loud for any ring
+        params["codec"]["decoder"][name]["kernel"] *= 0.01
     bands, mask = np.zeros((1, 8, tiny_style.BANDS), np.float32), np.ones((1, 8), np.float32)
     styles = {
         "text": {
