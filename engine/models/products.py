@@ -21,7 +21,10 @@ from jackdaw.dsp import xla_calls
 
 __all__ = ["Dense", "halved", "on_processor", "product"]
 
-_MATRICES = {"kernel", "refine_in", "refine_out", "heads", "project", "detail_in", "detail_out"}
+_HALVED = {
+    *("kernel", "refine_in", "refine_out", "heads", "project", "detail_in", "detail_out"),
+    *("codebooks", "details", "turned"),
+}
 
 
 @cache
@@ -97,10 +100,10 @@ Dense = partial(nn.Dense, dot_general=_dot_general, promote_dtype=lambda *arrays
 
 
 def halved(tree: Any) -> Any:
-    """Return parameters whose matrices are bfloat16."""
+    """Return parameters whose matrices and codebooks are bfloat16, and the others float32; either may be given."""
 
     def half(path: Any, leaf: Any) -> Any:
         names = {str(getattr(key, "key", "")) for key in path}
-        return leaf.astype(jnp.bfloat16) if names & _MATRICES else leaf
+        return leaf.astype(jnp.bfloat16 if names & _HALVED else jnp.float32)
 
     return jax.tree_util.tree_map_with_path(half, tree)

@@ -59,11 +59,6 @@ def _decode(params: Params, state: Any, codes: jax.Array, *, config: codec.Codec
     return codec.decode_step(params, state, codes[None], config=config)
 
 
-def _halves(codebooks: jax.Array) -> jax.Array:
-    """Return codebooks as files hold them, as they are searched: bfloat16."""
-    return jnp.asarray(codebooks, jnp.bfloat16)
-
-
 def _stacked(trees: Sequence[Any]) -> Any:
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
 
@@ -108,7 +103,7 @@ class Networks:
     Parameters
     ----------
     params
-        ``codec`` and ``lm``: the networks' parameters, float32.
+        ``codec`` and ``lm``: the networks' parameters, float32 or, as files hold them, bfloat16.
     codec_config, lm_config
         Their shapes. The codec's levels that tell the sound as a whole are the language model's.
 
@@ -129,7 +124,7 @@ class Networks:
         by_level = {
             "codec": {
                 **params["codec"],
-                **{name: tuple(_halves(params["codec"][name])) for name in ("codebooks", "details")},
+                **{name: tuple(params["codec"][name]) for name in ("codebooks", "details")},
                 "search": codec.searchable(params["codec"]["codebooks"]),
                 "search_detail": codec.searchable(params["codec"]["details"]),
             },

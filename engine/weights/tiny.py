@@ -47,8 +47,8 @@ def load_tiny(folder: Path) -> Any:
 
     codec_file, lm_file, style_file, vocabulary, usual = (folder / name for name in FILES)
     rows = json.loads(usual.read_text(encoding="utf-8")).items()
-    codec, about_codec = read_tree(codec_file)
-    lm, about_lm = read_tree(lm_file)
+    codec, about_codec = read_tree(codec_file, widen=False)
+    lm, about_lm = read_tree(lm_file, widen=False)
     style, _ = read_tree(style_file)
     return Tiny(
         {"codec": codec, "lm": lm},
