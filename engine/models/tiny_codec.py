@@ -35,15 +35,12 @@ from jax import Array
 
 from jackdaw.engine.models import tiny_detail
 from jackdaw.engine.models.products import Dense, on_processor, product
-from jackdaw.engine.models.tiny_spectrum import BANDS, FRAMES_PER_TOKEN, TURNS
+from jackdaw.engine.models.tiny_spectrum import BANDS, CENTRE, FRAMES_PER_TOKEN, HEARING, SPREAD, TURNS
 
 __all__ = [
-    "CENTRE",
     "FLOOR",
-    "HEARING",
     "SCORE",
     "SCORE_WEIGHTS",
-    "SPREAD",
     "CodecConfig",
     "Params",
     "State",
@@ -71,11 +68,6 @@ FLOOR = 1e-4
 """Added to magnitudes before the logarithm (-80 dB of a full-scale sine), and taken away again after decoding."""
 
 _RUMBLE = 2  # bands, below 37.5 Hz
-
-HEARING = 3e-4
-"""The same for the encoder, higher (-70 dB), so that codes are not spent on what is hardly heard."""
-CENTRE, SPREAD = -6.5, 2.5
-"""Log magnitudes of music lie around the one, spread by the other; the network makes normalised values."""
 
 SCORE = 30
 """Chances that make up the score: of 12 pitch classes (C first), of the same below F3 (MIDI 53), and of strokes of bass

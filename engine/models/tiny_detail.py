@@ -20,15 +20,13 @@ from jax import Array
 from numpy.typing import NDArray
 
 from jackdaw.engine.models.products import Dense, product
-from jackdaw.engine.models.tiny_spectrum import BANDS, FRAMES_PER_TOKEN, TURNS, band_edges
+from jackdaw.engine.models.tiny_spectrum import BANDS, CENTRE, FRAMES_PER_TOKEN, HEARING, SPREAD, TURNS, band_edges
 
 __all__ = ["FEATURES", "GROUPS", "Network", "encode", "features", "salience", "treble", "treble_groups"]
 
 _TREBLE = (4000, 5000, 6250, 7800, 9700, 12100, 15100, 18900, 24000)
 """Edges of the groups of treble, in Hz."""
 GROUPS = len(_TREBLE) - 1
-_FLOOR = 3e-4  # as the encoder's of tiny_codec: -70 dB
-_CENTRE, _SPREAD = -6.5, 2.5
 _FAINT, _SALIENT = 1e-3, 4.0
 
 FEATURES = 2 * TURNS + FRAMES_PER_TOKEN * (TURNS + GROUPS)
@@ -45,7 +43,7 @@ def treble_groups() -> NDArray[np.float32]:
 def treble(magnitudes: Array) -> Array:
     """Return levels of the groups of treble, nepers, (..., GROUPS), of magnitudes (..., BANDS)."""
     weights = treble_groups() * np.diff(band_edges())[:, None]
-    return 0.5 * jnp.log(jnp.square(magnitudes) @ (weights / weights.sum(0)).astype(np.float32) + _FLOOR**2)
+    return 0.5 * jnp.log(jnp.square(magnitudes) @ (weights / weights.sum(0)).astype(np.float32) + HEARING**2)
 
 
 def salience(magnitudes: Array) -> Array:
@@ -68,8 +66,8 @@ def features(bands: Array, turns: Array) -> Array:
     turns = turns.reshape(*turns.shape[:-2], -1, FRAMES_PER_TOKEN, TURNS)[..., 1:, :]
     weights = salience(mid[..., 1:, :TURNS])
     arrows = jnp.stack([jnp.mean(weights * wave(turns), axis=-2) for wave in (jnp.cos, jnp.sin)], axis=-2)
-    lows = (jnp.log(mid[..., :TURNS] + _FLOOR) - _CENTRE) / _SPREAD
-    high = (treble(mid) - _CENTRE) / _SPREAD
+    lows = (jnp.log(mid[..., :TURNS] + HEARING) - CENTRE) / SPREAD
+    high = (treble(mid) - CENTRE) / SPREAD
     return jnp.concatenate([x.reshape(*x.shape[:-2], -1) for x in (arrows, lows, high)], axis=-1)
 
 

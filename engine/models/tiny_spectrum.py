@@ -25,10 +25,13 @@ from jackdaw.dsp.pghi import PghiState, pghi_init, pghi_step, stereo_spectra
 __all__ = [
     "BANDS",
     "BINS",
+    "CENTRE",
     "FRAMES_PER_TOKEN",
+    "HEARING",
     "HOP",
     "LOOKAHEAD",
     "RATE",
+    "SPREAD",
     "TOKEN_SAMPLES",
     "TURNS",
     "WINDOW",
@@ -59,6 +62,13 @@ LOOKAHEAD = WINDOW - HOP
 _LAYOUT = ((241, 1), (60, 2), (50, 4), (33, 12))
 """Bands as (count, bins per band): to 6 kHz, 9 kHz, 14 kHz and 23.9 kHz; the four bins above belong to no band."""
 BANDS = sum(count for count, _ in _LAYOUT)
+
+HEARING = 3e-4
+"""Added to magnitudes before the logarithm where the codec listens (-70 dB of a full-scale sine), so that codes are not
+spent on what is hardly heard."""
+
+CENTRE, SPREAD = -6.5, 2.5
+"""Log magnitudes of music lie around the one, spread by the other; networks are given normalised values."""
 
 TURNS = 64
 """Lowest bins whose turns are kept: to 1.6 kHz, where chords are."""

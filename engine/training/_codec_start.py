@@ -16,9 +16,9 @@ from jax import Array
 from numpy.typing import NDArray
 from rich.progress import track
 
-from jackdaw.engine.models.tiny_codec import CENTRE, FLOOR, SCORE, SPREAD, CodecConfig, log_bands, quantise
+from jackdaw.engine.models.tiny_codec import FLOOR, SCORE, CodecConfig, log_bands, quantise
 from jackdaw.engine.models.tiny_detail import GROUPS, encode, salience, treble, treble_groups
-from jackdaw.engine.models.tiny_spectrum import BANDS, FRAMES_PER_TOKEN, TURNS, band_edges
+from jackdaw.engine.models.tiny_spectrum import BANDS, CENTRE, FRAMES_PER_TOKEN, SPREAD, TURNS, band_edges
 
 __all__ = ["audibility", "missed", "start_codebooks", "start_detail", "start_networks"]
 
@@ -87,7 +87,7 @@ def start_networks(params: dict[str, Any], logs: Floats, config: CodecConfig) ->
 
 
 def missed(bands: Array, turns: Array, logs: Array, arrows: Array) -> Array:
-    """Return what a decoder missed in token frames, float32 (..., n, MISSED).
+    """Return what a decoder missed in token frames, float32 (..., n, 3 * TURNS + 2 * GROUPS).
 
     First the mean over a frame's four of arrows, then of low log bands, each times its salience; then the levels of
     groups of treble in its first half and its second.
@@ -136,7 +136,7 @@ def start_detail(
     values
         What the encoder sees, float32 (count, FEATURES + latent + SCORE).
     rest
-        What the decoder missed in these token frames, (count, MISSED), from :func:`missed`.
+        What the decoder missed in these token frames, (count, 3 * TURNS + 2 * GROUPS), from :func:`missed`.
     config
         Shape of the network.
     steps, seed
@@ -157,40 +157,36 @@ def start_detail(
     wanted = (rest @ project).astype(np.float32)
     mean, offset = values.mean(axis=0), wanted.mean(axis=0)
     seen = values - mean
-    map_ = np.linalg.solve(seen.T @ seen + 1e-3 * len(seen) * np.eye(seen.shape[1]), seen.T @ (wanted - offset))
-    linear = {"project": jnp.asarray(map_, jnp.float32), "offset": jnp.asarray(offset - mean @ map_, jnp.float32)}
+    slopes = np.linalg.solve(seen.T @ seen + 1e-3 * len(seen) * np.eye(seen.shape[1]), seen.T @ (wanted - offset))
+    linear = {"project": jnp.asarray(slopes, jnp.float32), "offset": jnp.asarray(offset - mean @ slopes, jnp.float32)}
     told = _taught({**encoder, **linear}, values, wanted, config.teller, steps, seed)
     return told, _filled(back.astype(np.float32)).astype(np.float32)
 
 
 def _taught(encoder: Any, values: Floats, wanted: Floats, width: int, steps: int, seed: int) -> Any:
     """Return the encoder of the detail after so many steps towards what is wanted."""
-    optimiser, draw = (
-        optax.adamw(optax.cosine_decay_schedule(_RATE, steps), weight_decay=1e-3),
-        np.random.default_rng(seed),
-    )
+    optimiser = optax.adamw(optax.cosine_decay_schedule(_RATE, steps), weight_decay=1e-3)
 
     @jax.jit
     def step(encoder: Any, state: Any, values: Array, wanted: Array) -> tuple[Any, Any, Array]:
-        error, slopes = jax.value_and_grad(lambda tree: jnp.mean((encode(tree, values, width=width) - wanted) ** 2))(
-            encoder
-        )
+        def loss(encoder: Any) -> Array:
+            return jnp.mean((encode(encoder, values, width=width) - wanted) ** 2)
+
+        error, slopes = jax.value_and_grad(loss)(encoder)
         moves, state = optimiser.update(slopes, state, encoder)
         return optax.apply_updates(encoder, moves), state, error
 
-    state, errors = optimiser.init(encoder), []
+    draw, state, errors = np.random.default_rng(seed), optimiser.init(encoder), []
     for _ in track(range(steps), description="encoder of the detail"):
         rows = draw.integers(len(values), size=_ROWS)
         encoder, state, error = step(encoder, state, values[rows], wanted[rows])
         errors.append(error)
-    ends = (float(np.mean(part)) / wanted.var() for part in (errors[:20], errors[-100:]))
-    print(
-        "detail: {:.3f} of what was missed stays so after regression, {:.3f} after training".format(*ends), flush=True
-    )
+    first, last = (float(np.mean(part)) / wanted.var() for part in (errors[:20], errors[-100:]))
+    print(f"detail: {first:.3f} of what was missed stays so after regression, {last:.3f} after training", flush=True)
     return encoder
 
 
-def start_codebooks(latent: Floats, told_by: Floats, seed: int, codebook: int = 1024) -> Floats:
+def start_codebooks(latent: Floats, told_by: Floats, seed: int, codebook: int) -> Floats:
     """Return codebooks (levels, codebook, size) by k-means on `latent`, (count, size), level after level.
 
     Level k tells only those of the numbers where `told_by`, float32 (levels, 1, size), is 1.

@@ -2,10 +2,11 @@
 
 ``jackdaw train codec`` runs it; settings stand in ``tiny.toml``, table ``[codec]``. First the encoder is made by
 principal component analysis, the decoder as its inverse; the reader of the score learns from the labels, and stays as
-it is; codebooks are made by k-means. Then encoder, codebooks and decoder learn together to reproduce log band
-magnitudes and turns, the encoder through the quantiser as if it were not there. (From random weights they learned
-loudness envelopes only, in 600 steps.) For the last part of the time encoder and codebooks stand still, and the decoder
-alone goes on. The learning rate falls to zero along a cosine over the minutes given.
+it is; codebooks are made by k-means. What this decoder misses gives the detail: principal components, an encoder that
+learns to find them, and codebooks. Then encoders, codebooks and decoder learn together to reproduce log band magnitudes
+and turns, the encoders through the quantiser as if it were not there. (From random weights they learned loudness
+envelopes only, in 600 steps.) For the last part of the time encoders and codebooks stand still, and the decoder alone
+goes on. The learning rate falls to zero along a cosine over the minutes given.
 
 ``DIR/checkpoint.safetensors`` holds everything (params, optimiser, step, time spent), written every few minutes and at
 Ctrl-C; with ``--resume`` the run goes on from it. ``--export FILE`` writes the params alone, in bfloat16.
@@ -30,7 +31,7 @@ from numpy.typing import NDArray
 from jackdaw.engine.models import tiny_codec
 from jackdaw.engine.models.tiny_codec import CodecConfig, codes_to_latent, log_bands
 from jackdaw.engine.models.tiny_detail import encode, features
-from jackdaw.engine.models.tiny_spectrum import FRAMES_PER_TOKEN, HOP, RATE, TURNS
+from jackdaw.engine.models.tiny_spectrum import FRAMES_PER_TOKEN, HEARING, HOP, RATE, TURNS
 from jackdaw.engine.training._checkpoint import load_checkpoint, save_checkpoint
 from jackdaw.engine.training._codec_likeness import likeness, semitone_error
 from jackdaw.engine.training._codec_score import score_targets, train_reader
@@ -198,6 +199,7 @@ def _batch(
     lengths = np.array([len(song) for song in songs], float)
     chosen = draw.choice(len(songs), n, p=lengths / lengths.sum())
     starts = [int(draw.integers(0, len(songs[i]) - frames)) for i in chosen]
+    # half of the others tell the sound and no detail, as what a language model chooses
     fewer = np.where(draw.random(n) < 0.5, _CONFIG.sound_levels, draw.integers(1, _CONFIG.levels, n))
     levels = np.where(draw.random(n) < settings.all_levels, _CONFIG.levels, fewer)
     return {
@@ -225,7 +227,7 @@ def _start(run: _Run, store: FeatureStore, settings: CodecTraining, earlier: dic
     params, songs = run.params, store.songs("train")
     if earlier is None:
         bands = np.concatenate([np.asarray(clip) for clip, _ in _clips(songs, settings, settings.patches)])
-        params = start_networks(params, np.log(bands + tiny_codec.HEARING), _CONFIG)
+        params = start_networks(params, np.log(bands + HEARING), _CONFIG)
     else:
         parts = {name: {**params[name], **earlier[name]} for name in ("encoder", "decoder")}
         params = {**params, **earlier, **parts}
@@ -240,11 +242,14 @@ def _start(run: _Run, store: FeatureStore, settings: CodecTraining, earlier: dic
         params = {**params, "encoder": {**params["encoder"], "score": reader}}
         encode = jax.jit(lambda bands: tiny_codec.encode_latent(params, (), bands)[1])
         latent = np.concatenate([np.asarray(encode(clip)) for clip, _ in _clips(songs, settings, settings.vectors)])
-        books = start_codebooks(latent.reshape(-1, latent.shape[-1]), np.asarray(tiny_codec.told_by()), settings.seed)
-        params["codebooks"] = jnp.asarray(books)
+        params["codebooks"] = _codebooks(latent.reshape(-1, latent.shape[-1]), tiny_codec.told_by(), settings)
     if earlier is None or "details" not in earlier:
         params = _start_detail(params, songs, settings)
     return run._replace(params=params)
+
+
+def _codebooks(vectors: NDArray[np.float32], told_by: Array, settings: CodecTraining) -> Array:
+    return jnp.asarray(start_codebooks(vectors, np.asarray(told_by), settings.seed, _CONFIG.codebook))
 
 
 def _start_detail(params: dict[str, Any], songs: list[NDArray[np.uint8]], settings: CodecTraining) -> dict[str, Any]:
@@ -268,10 +273,10 @@ def _start_detail(params: dict[str, Any], songs: list[NDArray[np.uint8]], settin
     encoder, fill = start_detail(params["encoder"]["detail"], values, rest, *given)
     detail = jax.jit(partial(encode, width=_CONFIG.teller))
     told = np.concatenate([np.asarray(detail(encoder, part)) for part in np.array_split(values, 32)])
-    books = start_codebooks(told, np.asarray(tiny_codec.detail_told_by()), settings.seed)
+    books = _codebooks(told, tiny_codec.detail_told_by(), settings)
     decoder = {**params["decoder"], "fill": {"kernel": jnp.asarray(fill)}}
     encoder = {**params["encoder"], "detail": encoder}
-    return {**params, "encoder": encoder, "details": jnp.asarray(books), "decoder": decoder}
+    return {**params, "encoder": encoder, "details": books, "decoder": decoder}
 
 
 def _mel() -> NDArray[np.float32]:

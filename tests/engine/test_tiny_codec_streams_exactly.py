@@ -201,7 +201,7 @@ def test_detail_of_treble_follows_its_noise():
     noise[len(noise) // 2 :] *= 2.0
     told = np.asarray(tiny_detail.features(*heard_in(noise)))[:, -FRAMES_PER_TOKEN * tiny_detail.GROUPS :]
     rise = told[TOKENS // 2 + 1 :].mean() - told[1 : TOKENS // 2].mean()
-    assert rise == pytest.approx(np.log(2.0) / tiny_codec.SPREAD, abs=0.02)
+    assert rise == pytest.approx(np.log(2.0) / tiny_spectrum.SPREAD, abs=0.02)
 
 
 @pytest.mark.parametrize("samples", [1, TOKEN_SAMPLES, 5 * TOKEN_SAMPLES + 7])
