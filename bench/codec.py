@@ -2,11 +2,11 @@
 
 ``--recordings DIR`` takes any music files instead: what the codec makes of music that it was not made for.
 
-For every song: the original, Opus at 6, 12 and 24 kbit/s, the ceiling (true band magnitudes and turns, the other phases
-made), and the codec. Mel and side errors are computed here; ViSQOL and chords come from ``bench/judge_music.py`` in the
-judges' environment, made by ``scripts/setup-judges``. No single figure is to be trusted: smears without harmonics get
-fair ViSQOL scores and no chords, so look at the spectrograms too. For evaluation only: madmom's models (CC BY-NC-SA
-4.0) are never shipped.
+For every song: the original, Opus at 6, 12 and 24 kbit/s, the ceiling (true band magnitudes and low phases, the other
+phases made), and the codec. Mel and side errors are computed here; ViSQOL and chords come from
+``bench/judge_music.py`` in the judges' environment, made by ``scripts/setup-judges``. No single figure is to be
+trusted: smears without harmonics get fair ViSQOL scores and no chords, so look at the spectrograms too. For evaluation
+only: madmom's models (CC BY-NC-SA 4.0) are never shipped.
 
 Prints a table, and as its last line JSON. Writes the audio and a spectrogram per song to ``--out``.
 
@@ -75,16 +75,16 @@ def mel_db(audio: Floats) -> NDArray[np.float64]:
 
 
 def bands_of(audio: Floats) -> tuple[Floats, Floats]:
-    """Band magnitudes and turns of audio and of the silence after it that empties the synthesis."""
+    """Band magnitudes and low phases of audio and of the silence after it that empties the synthesis."""
     rest = spectrum.LOOKAHEAD + (-len(audio) - spectrum.LOOKAHEAD) % spectrum.TOKEN_SAMPLES
     padded = np.concatenate([audio, np.zeros((rest, 2), np.float32)])
     _, bands, spectra = spectrum.analyse_step(spectrum.analyse_init(), padded)
-    return bands, spectrum.turns_of_spectra(np.zeros_like(spectra[0]), spectra)
+    return bands, spectrum.phases_of_spectra(spectra)
 
 
-def sound_of(bands: Floats, turns: Floats, samples: int) -> Floats:
-    """Audio of band magnitudes and turns, in time with what they were taken from."""
-    _, audio = spectrum.synthesise_step(spectrum.synthesise_init(), bands, turns)
+def sound_of(bands: Floats, phases: Floats, samples: int) -> Floats:
+    """Audio of band magnitudes and low phases, in time with what they were taken from."""
+    _, audio = spectrum.synthesise_step(spectrum.synthesise_init(), bands, None, phases)
     return audio[spectrum.LOOKAHEAD :][:samples]
 
 
@@ -94,10 +94,10 @@ def read_codec(path: Path) -> tiny_codec.Params:
     return tree.get("params", tree)
 
 
-def through_codec(params: tiny_codec.Params, bands: Floats, turns: Floats) -> tuple[Floats, Floats]:
-    """Encode and decode band magnitudes and turns."""
-    _, codes = jax.jit(tiny_codec.encode_step)(params, tiny_codec.encode_init(), bands, turns)
-    _, made, told = jax.jit(tiny_codec.decode_step)(params, tiny_codec.decode_init(), codes)
+def through_codec(params: tiny_codec.Params, bands: Floats, phases: Floats) -> tuple[Floats, Floats]:
+    """Encode and decode band magnitudes and low phases."""
+    _, codes = jax.jit(tiny_codec.encode_step)(params, tiny_codec.encode_init(), bands, phases)
+    _, made, _, told = jax.jit(tiny_codec.decode_step)(params, tiny_codec.decode_init(), codes)
     return np.asarray(made), np.asarray(told)
 
 
@@ -139,12 +139,12 @@ def judge_song(song: Path, start: float, seconds: float, codec: tiny_codec.Param
     folder = out / song.stem
     folder.mkdir(parents=True, exist_ok=True)
     soundfile.write(folder / "original.wav", original, rate, subtype="PCM_16")
-    bands, turns = bands_of(original)
-    sounds, rates = {"original": original, "ceiling": sound_of(bands, turns, samples)}, {"original": 1536.0}
+    bands, phases = bands_of(original)
+    sounds, rates = {"original": original, "ceiling": sound_of(bands, phases, samples)}, {"original": 1536.0}
     if codec is not None:
-        levels = sum(len(codec[name]) for name in ("codebooks", "details"))
+        levels = sum(map(len, (codec["codebooks"], codec["detail"]["tones"], codec["detail"]["envelope"])))
         codebook = codec["codebooks"].shape[1]
-        sounds["codec"] = sound_of(*through_codec(codec, bands, turns), samples)
+        sounds["codec"] = sound_of(*through_codec(codec, bands, phases), samples)
         rates["codec"] = spectrum.RATE / spectrum.TOKEN_SAMPLES * levels * float(np.log2(codebook)) / 1000
     draw(out / f"{song.stem}.png", song.stem, sounds)
     for kilobits in OPUS:

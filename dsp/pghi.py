@@ -69,6 +69,7 @@ def pghi_step(
     state: PghiState,
     magnitude: NDArray[np.float32],
     turns: NDArray[np.float32] | None = None,
+    phases: NDArray[np.float32] | None = None,
     *,
     tolerance: float = 1e-6,
 ) -> tuple[PghiState, NDArray[np.float32]]:
@@ -84,6 +85,9 @@ def pghi_step(
         float32, shape (frames, count): how far the phases of the `count` lowest bins turn from the frame before to each
         frame, beyond the 2 pi k hop / fft by which bin k turns in any case; radians, at most 2 pi either way. None:
         nothing is known but magnitudes.
+    phases
+        float32, shape (frames, count): the phases of the `count` lowest bins themselves, radians, at most 2 pi either
+        way. Turns are then not read.
     tolerance
         Bins with less than this part (0..1, amplitude) of the largest magnitude in a frame and the one before get a
         random phase.
@@ -96,15 +100,17 @@ def pghi_step(
     Raises
     ------
     ValueError
-        If a shape does not fit the state, a magnitude is negative or not finite, a turn or `tolerance` is out of range.
+        If a shape does not fit the state, a magnitude is negative or not finite, a turn, a phase or `tolerance` is
+        out of range.
     """
     n_bins = state.history.shape[1]
     if magnitude.ndim != 2 or magnitude.shape[1] != n_bins:
         raise ValueError(f"magnitude has shape {magnitude.shape}: this stream takes (frames, {n_bins})")
     frames = magnitude.shape[0]
-    known = np.zeros((frames, 0), np.float32) if turns is None else np.ascontiguousarray(turns, np.float32)
+    name, low = ("turns", turns) if phases is None else ("phases", phases)
+    known = np.zeros((frames, 0), np.float32) if low is None else np.ascontiguousarray(low, np.float32)
     if known.ndim != 2 or known.shape[0] != frames or known.shape[1] > n_bins:
-        raise ValueError(f"turns has shape {known.shape}: give ({frames}, up to {n_bins})")
+        raise ValueError(f"{name} has shape {known.shape}: give ({frames}, up to {n_bins})")
     values = np.ascontiguousarray(magnitude, np.float32)
     history = state.history.copy()
     phase = np.empty((frames, n_bins), np.float32)
@@ -116,7 +122,7 @@ def pghi_step(
         config,
         frames,
         ffi.from_buffer("float[]", values),
-        ffi.from_buffer("float[]", known),
+        *(ffi.from_buffer("float[]", known) if name == given else ffi.NULL for given in ("turns", "phases")),
         int(state.frame),
         ffi.from_buffer("float[]", history, require_writable=True),
         ffi.from_buffer("float[]", phase, require_writable=True),
@@ -126,7 +132,8 @@ def pghi_step(
         raise ValueError(f"tolerance is {tolerance}: give more than 0 and less than 1")
     if done < frames:
         raise ValueError(
-            f"frame {int(state.frame) + done} has a negative or non-finite magnitude, or a turn of more than 2 pi"
+            f"frame {int(state.frame) + done} has a negative or non-finite magnitude, or a turn or phase of more than "
+            "2 pi"
         )
     return state._replace(history=history, frame=np.uint64(int(state.frame) + frames)), phase
 

@@ -28,6 +28,8 @@ __all__ = ["MusicalTime"]
 _STALE_NS = 1_000_000_000
 _SLOWEST, _FASTEST = 30.0, 300.0
 _TRIES = 4
+_TIE = 1e-8
+"""Beats by which a position may be wrong where it lies midway between two."""
 _TAPS = 9
 _WAVERS = 0.003
 """By this part of itself the tempo of a MIDI clock may waver without being another."""
@@ -41,6 +43,11 @@ class _Told:
     rolling: bool
     frame: int
     ns: int
+
+
+def _rounded(beat: float, beats: int) -> float:
+    """Return a position in the bar to a ten-thousandth of a beat; halves of that, which are common, go up."""
+    return round(beat % beats + _TIE, 4) % beats
 
 
 def _counts(transport: "Transport") -> bool:
@@ -166,7 +173,7 @@ class MusicalTime:
         else:
             return None
         # last of all, so that equal times are equal numbers
-        return Clock(bpm=bpm, beat=round(beat % beats, 4) % beats, beats_per_bar=beats)
+        return Clock(bpm=bpm, beat=_rounded(beat, beats), beats_per_bar=beats)
 
     def instant(self) -> tuple[int, Clock] | None:
         """Return a time in monotonic ns, and where the bar was then; None if the transport stands or has no tempo."""

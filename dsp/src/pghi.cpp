@@ -68,6 +68,9 @@ float wrapped(float phase) {
     return std::min(std::max(phase - kTwoPi * std::floor(phase / kTwoPi + 0.5F), -kPi), kPi);
 }
 
+// From a phase referred to the first sample to one referred to the window's centre, or back.
+float centred(uint32_t k) { return (k & 1U) == 0 ? 0.0F : kPi; }
+
 // Counter-based: one round of splitmix64's finaliser over seed, frame and bin (Steele, Lea, Flood 2014).
 uint64_t mixed(uint64_t x) {
     x = (x ^ (x >> 30U)) * 0xBF58476D1CE4E5B9ULL;
@@ -80,13 +83,14 @@ float random_phase(uint64_t key, uint32_t bin) {
     return (static_cast<float>(bits) * (1.0F / 16777216.0F) - 0.5F) * kTwoPi;
 }
 
-bool valid(const float* magnitude, uint32_t bins, const float* turn, uint32_t turns) {
+bool valid(const float* magnitude, uint32_t bins, const float* turn, const float* told, uint32_t turns) {
     for (uint32_t k = 0; k < bins; ++k) {
         if (!(magnitude[k] >= 0.0F) || !std::isfinite(magnitude[k])) {
             return false;
         }
     }
-    return std::all_of(turn, turn + turns, [](float x) { return std::abs(x) <= kTwoPi; });
+    const float* const given = told != nullptr ? told : turn;
+    return std::all_of(given, given + turns, [](float x) { return std::abs(x) <= kTwoPi; });
 }
 
 // The phase that a bin asks for in the one beside it, `side` bins up.
@@ -95,12 +99,12 @@ float beside(const Workspace& w, uint32_t k, int side) {
     return w.phase[k] + static_cast<float>(side) * 0.5F * (w.bin_slope[k] + w.bin_slope[other]);
 }
 
-// Spread the phases: first forward in the bins whose turn is known, unless something begins there; then from the strongest
+// Spread the phases: first those that are told, or forward in the bins whose turn is known, unless something begins there; then from the strongest
 // bins outwards, forward from the frame before, sideways within this one. Bins that were turned by themselves would drift
 // apart under the hump of one partial, which then throbs: a weaker one is drawn a little to the stronger one beside it. (All
 // the way, and one of two notes under one hump would be lost.)
 void integrate(const jd_pghi_config& c, const float* last_level, const float* last_phase, const float* last_slope,
-               const float* turn, const Workspace& w) {
+               const float* turn, const float* told, const Workspace& w) {
     const uint32_t bins = c.bins;
     Entry* const heap = w.heap;
     Entry* end = heap;
@@ -109,8 +113,8 @@ void integrate(const jd_pghi_config& c, const float* last_level, const float* la
     };
     const auto goes_on = [&](uint32_t k) { return k < c.turns && w.level[k] - last_level[k] <= kOnset; };
     for (uint32_t k = 0; k < c.turns; ++k) {
-        if (w.pending[k] != 0 && goes_on(k)) {
-            w.phase[k] = last_phase[k] + own_advance(k) + turn[k];
+        if (w.pending[k] != 0 && (told != nullptr || goes_on(k))) {
+            w.phase[k] = told != nullptr ? told[k] + centred(k) : last_phase[k] + own_advance(k) + turn[k];
             w.pending[k] = 0;
             *end++ = entry(w.level[k], k, false);
         }
@@ -129,7 +133,7 @@ void integrate(const jd_pghi_config& c, const float* last_level, const float* la
             if (w.pending[k] == 0) {
                 continue;
             }
-            const float beyond = k < c.turns ? turn[k] : 0.5F * (last_slope[k] + w.time_slope[k]);
+            const float beyond = k < c.turns && told == nullptr ? turn[k] : 0.5F * (last_slope[k] + w.time_slope[k]);
             w.phase[k] = last_phase[k] + own_advance(k) + beyond;
             w.pending[k] = 0;
             *end++ = entry(w.level[k], k, false);
@@ -146,15 +150,15 @@ void integrate(const jd_pghi_config& c, const float* last_level, const float* la
                 w.pending[other] = 0;
                 *end++ = entry(w.level[other], other, false);
                 std::push_heap(heap, end);
-            } else if (k < c.turns && goes_on(other) && w.level[other] <= w.level[k]) {
+            } else if (told == nullptr && k < c.turns && goes_on(other) && w.level[other] <= w.level[k]) {
                 w.phase[other] += kLock * wrapped(beside(w, k, side) - w.phase[other]);
             }
         }
     }
 }
 
-void step(const jd_pghi_config& c, const float* magnitude, const float* turn, uint64_t frame, float* state, float* phase,
-          const Workspace& w) {
+void step(const jd_pghi_config& c, const float* magnitude, const float* turn, const float* told, uint64_t frame,
+          float* state, float* phase, const Workspace& w) {
     const uint32_t bins = c.bins;
     float* const last = state;
     float* const before = state + bins;
@@ -193,7 +197,7 @@ void step(const jd_pghi_config& c, const float* magnitude, const float* turn, ui
         }
     }
 
-    integrate(c, last, last_phase, last_slope, turn, w);
+    integrate(c, last, last_phase, last_slope, turn, told, w);
 
     // The spectrum of a real frame is real at DC and Nyquist.
     for (const uint32_t k : {0U, bins - 1U}) {
@@ -217,8 +221,8 @@ uint32_t jd_pghi_workspace_bytes(uint32_t bins) {
     return static_cast<uint32_t>(row * (2 * sizeof(Entry) + 4 * sizeof(float) + sizeof(uint8_t)));
 }
 
-int64_t jd_pghi_step(const jd_pghi_config* config, uint32_t frames, const float* magnitude, const float* turn, uint64_t first,
-                     float* state, float* phase, void* workspace) {
+int64_t jd_pghi_step(const jd_pghi_config* config, uint32_t frames, const float* magnitude, const float* turn,
+                     const float* told, uint64_t first, float* state, float* phase, void* workspace) {
     const jd_pghi_config& c = *config;
     const bool good = c.bins >= 3 && c.bins <= (1U << 20U) && c.fft == 2 * (c.bins - 1) && c.hop >= 1 && c.hop <= c.fft &&
                       c.turns <= c.bins && c.tolerance > 0.0F && c.tolerance < 1.0F;
@@ -228,11 +232,13 @@ int64_t jd_pghi_step(const jd_pghi_config* config, uint32_t frames, const float*
     const Workspace w = carve(workspace, c.bins);
     for (uint32_t j = 0; j < frames; ++j) {
         const uint64_t at = static_cast<uint64_t>(j) * c.bins;
-        const float* const known = turn + static_cast<uint64_t>(j) * c.turns;
-        if (!valid(magnitude + at, c.bins, known, c.turns)) {
+        const uint64_t low = static_cast<uint64_t>(j) * c.turns;
+        const float* const turned = told == nullptr ? turn + low : nullptr;
+        const float* const known = told == nullptr ? nullptr : told + low;
+        if (!valid(magnitude + at, c.bins, turned, known, c.turns)) {
             return j;
         }
-        step(c, magnitude + at, known, first + j, state, phase + at, w);
+        step(c, magnitude + at, turned, known, first + j, state, phase + at, w);
     }
     return frames;
 }

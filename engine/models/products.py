@@ -22,8 +22,8 @@ from jackdaw.dsp import xla_calls
 __all__ = ["Dense", "halved", "on_processor", "product"]
 
 _HALVED = {
-    *("kernel", "refine_in", "refine_out", "heads", "project", "detail_in", "detail_out"),
-    *("codebooks", "details", "turned"),
+    *("kernel", "refine_in", "refine_out", "heads", "project", "components"),
+    *("codebooks", "tones", "envelope", "turned"),
 }
 
 

@@ -325,7 +325,7 @@ class Tiny:
         tokens = np.zeros((len(audio) // frame, self._spec.levels), np.int32)
         for index in range(len(tokens)):
             ear, bands, spectra = spectrum.analyse_step(ear, audio[index * frame : (index + 1) * frame])
-            tokens[index] = self._networks.encode(bands, spectrum.turns_of_spectra(spectra[0], spectra))
+            tokens[index] = self._networks.encode(bands, spectrum.phases_of_spectra(spectra))
         return ear, tokens
 
     def decode(self, state: Any, tokens: NDArray[np.int32]) -> tuple[Any, Audio]:
@@ -347,8 +347,8 @@ class Tiny:
         decoder, synthesis = (None, spectrum.synthesise_init()) if state is None else state
         pieces = [np.zeros((0, self._spec.channels), np.float32)]
         for codes in tokens.astype(np.int32):
-            decoder, bands, turns = self._networks.decode(decoder, codes)
-            synthesis, audio = spectrum.synthesise_step(synthesis, bands, turns)
+            decoder, bands, phases = self._networks.decode(decoder, codes)
+            synthesis, audio = spectrum.synthesise_step(synthesis, bands, None, phases)
             pieces.append(audio)
         return (decoder, synthesis), np.concatenate(pieces)
 

@@ -6,21 +6,22 @@ audibility, and a small network beside it. A second network reads the score off 
 which of them low, which drums are struck (SCORE chances). Residual vector quantisation (Zeghidour et al. 2021) turns
 both together into `levels` codes, found by beam search, since the nearest vector of a coarse level need not lead to the
 nearest sum. Only the first `score_levels` levels tell the score, so that the first codes of a frame say what is played,
-which a language model can foresee, and the others how it sounds. The last `detail_levels` are a quantisation of their
-own: they tell what the first leave open (:mod:`~jackdaw.engine.models.tiny_detail`), for whoever encodes and decodes. A
-language model need not choose them: without a code, detail is what is to be expected.
+which a language model can foresee, and the others how it sounds: these are the `sound_levels`, which a language model
+chooses. More levels, for whoever encodes and decodes, tell what they leave open
+(:mod:`~jackdaw.engine.models.tiny_detail`): first the tones, then the envelope.
 
-The decoder is a causal network of ConvNeXt-like blocks (Liu et al. 2022) on the sums of the codebook vectors; it makes
-four frames again. Between its residual blocks the path is linear, without norms: training starts it as the inverse
-projection. Detail enters twice: into the blocks, and, linearly, into what comes out.
+The decoder is a causal network of ConvNeXt-like blocks (Liu et al. 2022) on the sums of the codebook vectors of the
+sound; it makes four frames again. Between its residual blocks the path is linear, without norms: training starts it as
+the inverse projection. Tones and envelope, if told, are put in after it.
 
 Everything is a pure function of (params, state, input), jit-able for any number of token frames; the decoder's state
 holds the last inputs of each convolution, the encoder has none, and splitting a stream over calls changes nothing. All
 functions take leading batch dimensions, which the state must share. Nothing here looks ahead.
 
-Params are a dict: ``encoder`` (``mean``, ``project``, the networks' trees ``net`` and ``score``, and ``detail``),
-``codebooks``, float32 of shape (sound_levels, codebook, latent + SCORE), ``details``, the same of the detail,
-(detail_levels, codebook, detail), and ``decoder``, a network's own tree.
+Params are a dict: ``encoder`` (``mean``, ``project``, and the networks' trees ``net`` and ``score``), ``codebooks``,
+float32 of shape (sound_levels, codebook, latent + SCORE), ``decoder``, a network's own tree, and ``detail``: the
+codebooks ``tones`` (tone_levels, codebook, components) and ``envelope`` (envelope_levels, codebook, ENVELOPE), and what
+``tiny_detail`` takes, ``components`` and ``expect``.
 """
 
 from collections.abc import Mapping
@@ -44,13 +45,9 @@ __all__ = [
     "CodecConfig",
     "Params",
     "State",
-    "codes_to_latent",
     "decode_init",
     "decode_latent",
-    "decode_sound",
     "decode_step",
-    "detail_told_by",
-    "encode_detail",
     "encode_init",
     "encode_latent",
     "encode_step",
@@ -95,8 +92,10 @@ class CodecConfig:
         Channels of a block and of its hidden layer.
     latent
         Length of the vectors that tell the sound; SCORE numbers more are quantised with them.
-    levels, codebook
-        RVQ levels, and codes per level.
+    sound_levels, tone_levels, envelope_levels
+        RVQ levels that tell the sound as a whole, the tones and the envelope.
+    codebook
+        Codes per level.
     kernel
         Taps of the depthwise convolutions.
     decoder_coarse, decoder_fine
@@ -107,18 +106,16 @@ class CodecConfig:
         The same in the network that reads the score; half as many more after the four are joined.
     score_levels
         Levels that tell the score.
-    detail, detail_levels
-        Length of the vectors that tell the detail, and how many of the levels, the last ones, do so.
-    treble, treble_levels
-        How many of these numbers, and how many of these levels, the last ones of each, tell of treble alone.
-    teller
-        Channels of the network that makes them.
+    components
+        Principal components of tones.
     """
 
     width: int = 384
     hidden: int = 1152
     latent: int = 128
-    levels: int = 22
+    sound_levels: int = 8
+    tone_levels: int = 32
+    envelope_levels: int = 8
     codebook: int = 1024
     kernel: int = 7
     decoder_coarse: int = 2
@@ -126,16 +123,12 @@ class CodecConfig:
     encoder: int = 384
     reader: int = 256
     score_levels: int = 2
-    detail: int = 96
-    detail_levels: int = 14
-    treble: int = 16
-    treble_levels: int = 2
-    teller: int = 512
+    components: int = 160
 
     @property
-    def sound_levels(self) -> int:
-        """Levels that tell the sound as a whole: the first ones."""
-        return self.levels - self.detail_levels
+    def levels(self) -> int:
+        """All levels."""
+        return self.sound_levels + self.tone_levels + self.envelope_levels
 
 
 _DEFAULT = CodecConfig()
@@ -195,13 +188,11 @@ class _Decoder(nn.Module):
     @nn.compact
     def __call__(self, latent: Array, state: State) -> tuple[Array, Array, State]:
         c, after = self.config, []
-        sound, detail = jnp.split(latent, [c.latent + SCORE], axis=-1)
-        x = Dense(c.width, name="latent")(sound)
+        x = Dense(c.width, name="latent")(latent)
         for i in range(c.decoder_coarse):
             x, past = _Block(c, name=f"coarse_{i}")(x, state[i])
             after.append(past)
         x = Dense(FRAMES_PER_TOKEN * c.width, name="unfold")(x)
-        x += Dense(FRAMES_PER_TOKEN * c.width, use_bias=False, name="tell", kernel_init=nn.initializers.zeros)(detail)
         x = x.reshape(*x.shape[:-2], x.shape[-2] * FRAMES_PER_TOKEN, c.width)
         for i in range(c.decoder_fine):
             x, past = _Block(c, name=f"fine_{i}")(x, state[c.decoder_coarse + i])
@@ -209,11 +200,7 @@ class _Decoder(nn.Module):
         logs = Dense(3 * BANDS, name="write")(x)
         arrows = Dense(2 * TURNS, name="turn", kernel_init=nn.initializers.normal(1e-3))(x)
         logs = logs.reshape(*logs.shape[:-1], 3, BANDS) * SPREAD + CENTRE
-        arrows = arrows.reshape(*arrows.shape[:-1], 2, TURNS)
-        fill = Dense(FRAMES_PER_TOKEN * (3 * BANDS + 2 * TURNS), use_bias=False, name="fill")(detail)
-        fill = fill.reshape(*arrows.shape[:-2], 3 * BANDS + 2 * TURNS)
-        more, turned = jnp.split(fill, [3 * BANDS], axis=-1)
-        return logs + more.reshape(logs.shape), arrows + turned.reshape(arrows.shape), tuple(after)
+        return logs, arrows.reshape(*arrows.shape[:-1], 2, TURNS), tuple(after)
 
 
 def encode_init(config: CodecConfig = _DEFAULT, batch: tuple[int, ...] = ()) -> State:
@@ -231,25 +218,29 @@ def init_params(rng: Array, config: CodecConfig = _DEFAULT) -> dict[str, Any]:
     """Return random params; `rng` is a JAX key."""
     first, second, third, fourth, fifth, sixth, seventh = jax.random.split(rng, 7)
     sound = config.latent + SCORE
-    latent, values = jnp.zeros((1, sound + config.detail)), jnp.zeros((1, FRAMES_PER_TOKEN * 3 * BANDS))
-    books = jax.random.normal(third, (config.sound_levels, config.codebook, sound))
-    details = jax.random.normal(sixth, (config.detail_levels, config.codebook, config.detail))
-    teller, seen = tiny_detail.Network(config.teller, config.detail), jnp.zeros((1, tiny_detail.FEATURES + sound))
+    latent, values = jnp.zeros((1, sound)), jnp.zeros((1, FRAMES_PER_TOKEN * 3 * BANDS))
+
+    def books(rng: Array, levels: int, size: int) -> Array:
+        return jax.random.normal(rng, (levels, config.codebook, size))
+
     return {
         "encoder": {
             "mean": jnp.full((3 * BANDS,), CENTRE),
             "project": 0.02 * jax.random.normal(first, (FRAMES_PER_TOKEN * 3 * BANDS, config.latent)),
             "net": _Encoder(config).init(fourth, values)["params"],
             "score": _Reader(config).init(fifth, values)["params"],
-            "detail": {
-                "project": jnp.zeros((tiny_detail.FEATURES + sound, config.detail)),
-                "offset": jnp.zeros(config.detail),
-                "net": teller.init(seventh, seen)["params"],
-            },
         },
         "decoder": _Decoder(config).init(second, latent, decode_init(config))["params"],
-        "codebooks": books * told_by(config),
-        "details": details * detail_told_by(config),
+        "codebooks": books(third, config.sound_levels, sound) * told_by(config),
+        "detail": {
+            "components": jnp.eye(tiny_detail.TONES, config.components),
+            "expect": {
+                "project": jnp.zeros((sound, tiny_detail.ENVELOPE)),
+                "offset": jnp.full((tiny_detail.ENVELOPE,), CENTRE),
+            },
+            "tones": books(sixth, config.tone_levels, config.components),
+            "envelope": books(seventh, config.envelope_levels, tiny_detail.ENVELOPE),
+        },
     }
 
 
@@ -257,13 +248,6 @@ def told_by(config: CodecConfig = _DEFAULT) -> Array:
     """Return 1 where a level's vectors tell something, else 0: float32 (sound_levels, 1, latent + SCORE)."""
     levels, places = jnp.arange(config.sound_levels)[:, None, None], jnp.arange(config.latent + SCORE)
     return ((places < config.latent) | (levels < config.score_levels)).astype(jnp.float32)
-
-
-def detail_told_by(config: CodecConfig = _DEFAULT) -> Array:
-    """Return the same of the levels of the detail: float32 (detail_levels, 1, detail)."""
-    levels, places = jnp.arange(config.detail_levels)[:, None, None], jnp.arange(config.detail)
-    of_treble = levels >= config.detail_levels - config.treble_levels
-    return ((places >= config.detail - config.treble) == of_treble).astype(jnp.float32)
 
 
 def log_bands(bands: Array) -> Array:
@@ -295,20 +279,25 @@ def encode_latent(params: Params, state: State, bands: Array, *, config: CodecCo
     return state, jnp.concatenate([sound, SCORE_WEIGHTS * jax.nn.sigmoid(logits)], axis=-1)
 
 
-def encode_detail(params: Params, bands: Array, turns: Array, codes: Array, *, config: CodecConfig = _DEFAULT) -> Array:
-    """Return the detail of token frames, without quantising, float32 (..., n, detail).
+def encode_detail(params: Params, bands: Array, phases: Array, codes: Array) -> tuple[Array, Array]:
+    """Return the detail of token frames, without quantising.
 
     Parameters
     ----------
-    params, bands, config
+    params, bands
         As for :func:`encode_latent`.
-    turns
-        Of mid's lowest bins, radians, float32, shape (..., 4 * n, TURNS); the first of four is not read.
+    phases
+        Of mid's lowest bins, radians, float32, shape (..., 4 * n, TURNS).
     codes
         Those of the first levels, int32 (..., n, sound_levels).
+
+    Returns
+    -------
+    tones, envelope
+        Float32 (..., n, components), and (..., n, ENVELOPE).
     """
-    values = jnp.concatenate([tiny_detail.features(bands, turns), summed(params["codebooks"], codes)], axis=-1)
-    return tiny_detail.encode(params["encoder"]["detail"], values, width=config.teller)
+    detail, said = params["detail"], summed(params["codebooks"], codes)
+    return tiny_detail.tones_told(detail, bands, phases), tiny_detail.envelope_told(detail, said, bands)
 
 
 def _joined(values: Array) -> Array:
@@ -381,13 +370,13 @@ def nearest(books: Params, latent: Array) -> Array:
 
 
 def encode_step(
-    params: Params, state: State, bands: Array, turns: Array, *, config: CodecConfig = _DEFAULT
+    params: Params, state: State, bands: Array, phases: Array, *, config: CodecConfig = _DEFAULT
 ) -> tuple[State, Array]:
     """Encode the next frames of a stream into codes.
 
     Parameters
     ----------
-    params, state, bands, turns, config
+    params, state, bands, phases, config
         As for :func:`encode_latent` and :func:`encode_detail`.
 
     Returns
@@ -397,8 +386,9 @@ def encode_step(
     """
     after, latent = encode_latent(params, state, bands, config=config)
     codes = quantise(params["codebooks"], latent)
-    detail = encode_detail(params, bands, turns, codes, config=config)
-    return after, jnp.concatenate([codes, quantise(params["details"], detail)], axis=-1)
+    tones, envelope = encode_detail(params, bands, phases, codes)
+    finer = quantise(params["detail"]["tones"], tones), quantise(params["detail"]["envelope"], envelope)
+    return after, jnp.concatenate([codes, *finer], axis=-1)
 
 
 def summed(codebooks: Array, codes: Array) -> Array:
@@ -406,27 +396,10 @@ def summed(codebooks: Array, codes: Array) -> Array:
     return sum((codebooks[k][codes[..., k]] for k in range(codes.shape[-1])), start=jnp.float32(0))
 
 
-def codes_to_latent(params: Params, codes: Array) -> Array:
-    """Return what codes stand for, float32 (..., n, latent + SCORE + detail).
-
-    Parameters
-    ----------
-    params
-        The codec's.
-    codes
-        int32 (..., n, levels). Fewer levels than the codec has are a coarser description of the same sound; detail that
-        no level tells is 0.
-    """
-    levels = len(params["codebooks"])
-    sound, detail = summed(params["codebooks"], codes[..., :levels]), summed(params["details"], codes[..., levels:])
-    detail = jnp.broadcast_to(detail, (*codes.shape[:-1], params["details"][0].shape[-1]))
-    return jnp.concatenate([sound, detail], axis=-1)
-
-
 def decode_latent(
     params: Params, state: State, latent: Array, *, config: CodecConfig = _DEFAULT
 ) -> tuple[State, Array, Array]:
-    """Decode latents of n token frames.
+    """Decode latents of the sound of n token frames, (..., n, latent + SCORE), without the detail.
 
     Returns
     -------
@@ -440,34 +413,35 @@ def decode_latent(
 
 def decode_step(
     params: Params, state: State, codes: Array, *, config: CodecConfig = _DEFAULT
-) -> tuple[State, Array, Array]:
-    """Decode the next token frames of a stream: :func:`decode_sound` of codes, int32 (..., n, levels or fewer)."""
-    return decode_sound(params, state, codes_to_latent(params, codes), config=config)
-
-
-def decode_sound(
-    params: Params, state: State, latent: Array, *, config: CodecConfig = _DEFAULT
-) -> tuple[State, Array, Array]:
+) -> tuple[State, Array, Array, Array | None]:
     """Decode the next token frames of a stream.
 
     Parameters
     ----------
     params, state
         From :func:`init_params` or a file; from :func:`decode_init` or an earlier step.
-    latent
-        What codes stand for, float32 (..., n, latent + SCORE + detail).
+    codes
+        int32 (..., n, levels or fewer). Fewer levels are a coarser description of the same sound.
     config
         Shape of the network.
 
     Returns
     -------
-    state, bands, turns
-        The next state; magnitudes of left, right and mid, float32 (..., 4 * n, 3, BANDS), linear, >= 0; and turns of
-        the phases of mid, radians, float32 (..., 4 * n, TURNS): what the synthesis takes. What lies below 37.5 Hz is no
-        louder than the band above it: codes of no music can mean a rumble far over full scale.
+    state, bands, turns, phases
+        The next state; magnitudes of left, right and mid, float32 (..., 4 * n, 3, BANDS), linear, >= 0; and what the
+        synthesis takes of mid's lowest bins, radians, float32 (..., 4 * n, TURNS): turns and, if a level of the tones
+        is given, phases. What lies below 37.5 Hz is no louder than the band above it: codes of no music can mean a
+        rumble far over full scale.
     """
-    after, logs, arrows = decode_latent(params, state, latent, config=config)
+    whole = config.sound_levels, config.sound_levels + config.tone_levels
+    sound, tones, envelope = codes[..., : whole[0]], codes[..., whole[0] : whole[1]], codes[..., whole[1] :]
+    said, detail = summed(params["codebooks"], sound), params["detail"]
+    after, logs, arrows = decode_latent(params, state, said, config=config)
     bands = jnp.maximum(jnp.exp(jnp.minimum(logs, _LOUDEST)) - FLOOR, 0)
+    turns, phases = jnp.arctan2(arrows[..., 1, :], arrows[..., 0, :]), None
+    if tones.shape[-1]:
+        bands, phases = tiny_detail.with_tones(detail, bands, summed(detail["tones"], tones))
+    if envelope.shape[-1]:
+        bands = tiny_detail.with_envelope(detail, bands, said, summed(detail["envelope"], envelope))
     lowest, others = bands[..., :_RUMBLE], bands[..., _RUMBLE:]
-    turns = jnp.arctan2(arrows[..., 1, :], arrows[..., 0, :])
-    return after, jnp.concatenate([jnp.minimum(lowest, others[..., :1]), others], axis=-1), turns
+    return after, jnp.concatenate([jnp.minimum(lowest, others[..., :1]), others], axis=-1), turns, phases

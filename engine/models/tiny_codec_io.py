@@ -64,7 +64,7 @@ class TinyCodec:
         ear, state, parts = tiny_spectrum.analyse_init(), tiny_codec.encode_init(self._config), []
         for chunk in padded.reshape(-1, _CHUNK * TOKEN_SAMPLES, padded.shape[1]):
             ear, bands, spectra = tiny_spectrum.analyse_step(ear, chunk)
-            state, codes = self._encode(state, bands, tiny_spectrum.turns_of_spectra(spectra[0], spectra))
+            state, codes = self._encode(state, bands, tiny_spectrum.phases_of_spectra(spectra))
             parts.append(np.asarray(codes))
         return np.concatenate(parts)[:frames]
 
@@ -88,10 +88,10 @@ class TinyCodec:
         state, parts = tiny_codec.decode_init(self._config), []
         for chunk in padded.reshape(-1, _CHUNK, codes.shape[1]):
             state, *made = self._decode(state, chunk)
-            parts.append([np.asarray(part) for part in made])
+            parts.append([np.asarray(part) for part in made if part is not None])
         whole = [np.concatenate(part)[: frames * FRAMES_PER_TOKEN] for part in zip(*parts, strict=True)]
-        bands, turns = (np.pad(part, [(0, FRAMES_PER_TOKEN)] + [(0, 0)] * (part.ndim - 1)) for part in whole)
-        _, audio = tiny_spectrum.synthesise_step(tiny_spectrum.synthesise_init(seed), bands, turns)
+        padded_parts = [np.pad(part, [(0, FRAMES_PER_TOKEN)] + [(0, 0)] * (part.ndim - 1)) for part in whole]
+        _, audio = tiny_spectrum.synthesise_step(tiny_spectrum.synthesise_init(seed), *padded_parts)
         return audio[LOOKAHEAD : LOOKAHEAD + frames * TOKEN_SAMPLES]
 
 

@@ -1,9 +1,7 @@
 """Language model of the bundled model: from the frames played so far to the codes of the next one.
 
 A causal transformer runs along time (25 frames a second); for each frame, a small network per RVQ level then goes
-from coarse to fine: it sees the transformer's output and the sum of the embeddings of the levels already chosen. The
-codec's finer levels, which tell the detail, are not chosen but foreseen together, as the vector that is most to be
-expected: a code drawn where any is as likely would be worse than none. What
+from coarse to fine: it sees the transformer's output and the sum of the embeddings of the levels already chosen. What
 steers a frame (style, musical time, chord, notes, drums, energy, density) is one vector, :func:`condition`; a part that
 is not given is all zeros, so "masked" and "absent" are the same thing. What is heard comes twice: mixed into the frame
 that was played last, and by itself, so that the model can tell its own playing from that of others.
@@ -50,7 +48,6 @@ __all__ = [
     "chord_features",
     "clock_features",
     "condition",
-    "detail",
     "embedded",
     "forward",
     "init_params",
@@ -61,9 +58,8 @@ __all__ = [
 ]
 
 Params = Mapping[str, Any]
-"""Parameters: those of :class:`Network`, and ``nothing``; ``codes``, ``refine_in``, ``refine_out``, ``heads``, which
-hold one array a level: stacked in files and in training, a tuple of arrays where streams are played; and of the detail
-``detail_in``, ``detail_out``."""
+"""Parameters: those of :class:`Network`, and ``codes``, ``nothing``, ``refine_in``, ``refine_out``, ``heads``. All but
+``nothing`` hold one array a level: stacked in files and in training, a tuple of arrays where streams are played."""
 
 NOTHING = -1
 """As every code of a frame: nothing has been played yet."""
@@ -100,9 +96,7 @@ class LMConfig:
     Parameters
     ----------
     levels, codebook
-        RVQ levels per frame that are chosen, and codes per level.
-    detail
-        Length of the vectors of the codec's detail.
+        RVQ levels per frame and codes per level.
     layers, width, heads
         Of the transformer along time.
     depth_width, depth_hidden
@@ -113,9 +107,8 @@ class LMConfig:
         Frames of the slowest rotary phase; more than twice the window.
     """
 
-    levels: int = 8
+    levels: int = 6
     codebook: int = 1024
-    detail: int = 96
     layers: int = 5
     width: int = 256
     heads: int = 8
@@ -347,10 +340,10 @@ class Network(nn.Module):
         self.bend = Dense(2 * c.layers * c.width, use_bias=False, kernel_init=nn.initializers.zeros)
         self.blocks = [_Block(c) for _ in range(c.layers)]
         self.norm_out = nn.RMSNorm()
-        self.descend = Dense((c.levels + 1) * c.depth_width)
+        self.descend = Dense(c.levels * c.depth_width)
 
     def along_time(self, played: jax.Array, heard: jax.Array, cond: jax.Array, drop: _Drop = None) -> jax.Array:
-        """Whole sequences: outputs (batch, frames, levels + 1, depth_width) from embedded codes and conditions."""
+        """Whole sequences: outputs (batch, frames, levels, depth_width) from embedded codes and conditions."""
         frames = jnp.arange(played.shape[1])
         age = frames[:, None] - frames[None, :]
         mask = (age >= 0) & (age < self.config.window)
@@ -375,9 +368,9 @@ class Network(nn.Module):
         return 1.0 + self.bend(cond[..., :BENDING_DIMS]).reshape(shape)
 
     def outlook(self, x: jax.Array) -> jax.Array:
-        """From the last layer to what each level's network gets, and after these the detail's."""
+        """From the last layer to what each level's network gets."""
         out = self.descend(self.norm_out(x))
-        return out.reshape(*out.shape[:-1], self.config.levels + 1, self.config.depth_width)
+        return out.reshape(*out.shape[:-1], self.config.levels, self.config.depth_width)
 
 
 def embedded(params: Params, codes: jax.Array, nothing: jax.Array | float) -> jax.Array:
@@ -408,30 +401,12 @@ def level_logits(params: Params, level: int, outlook: jax.Array, coarser: jax.Ar
     return product(x, params["heads"][level])
 
 
-def detail(params: Params, outlook: jax.Array, chosen: jax.Array) -> jax.Array:
-    """Foresee the detail of frames, float32 (..., detail).
-
-    Parameters
-    ----------
-    params
-        Of the language model.
-    outlook
-        What the part along time gives the detail, (..., depth_width).
-    chosen
-        Sum of the embeddings of all levels' codes, of the same shape.
-    """
-    both = jnp.concatenate([outlook, chosen], axis=-1)
-    hidden = jnp.square(nn.relu(product(both, params["detail_in"])))
-    return product(hidden, params["detail_out"])
-
-
 def init_params(config: LMConfig, seed: int) -> dict[str, Any]:
     """Fresh parameters, a nested dictionary of float32 arrays."""
-    c, keys = config, jax.random.split(jax.random.key(seed), 8)
+    c, keys = config, jax.random.split(jax.random.key(seed), 6)
     played, cond = jnp.zeros((1, 2, c.depth_width)), jnp.zeros((1, 2, CONDITION_SIZE))
     small = nn.initializers.normal(0.5)
     scaled = nn.initializers.variance_scaling(1.0, "fan_in", "truncated_normal", batch_axis=(0,))
-    plain = nn.initializers.variance_scaling(1.0, "fan_in", "truncated_normal")
     return {
         **Network(c).init(keys[0], played, played, cond, method="along_time")["params"],
         "codes": small(keys[1], (c.levels, c.codebook, c.depth_width)),
@@ -439,8 +414,6 @@ def init_params(config: LMConfig, seed: int) -> dict[str, Any]:
         "refine_in": scaled(keys[3], (c.levels, 2 * c.depth_width, c.depth_hidden)),
         "refine_out": scaled(keys[4], (c.levels, c.depth_hidden, c.depth_width)),
         "heads": scaled(keys[5], (c.levels, c.depth_width, c.codebook)),
-        "detail_in": plain(keys[6], (2 * c.depth_width, 2 * c.depth_hidden)),
-        "detail_out": 0.1 * plain(keys[7], (2 * c.depth_hidden, c.detail)),
     }
 
 
@@ -452,8 +425,8 @@ def forward(
     cond: jax.Array,
     target: jax.Array,
     drop: tuple[jax.Array, float] | None = None,
-) -> tuple[list[jax.Array], jax.Array]:
-    """Logits and detail of whole sequences, for training and tests.
+) -> list[jax.Array]:
+    """Logits of whole sequences, for training and tests.
 
     Parameters
     ----------
@@ -472,8 +445,8 @@ def forward(
 
     Returns
     -------
-    logits, detail
-        For each level (batch, frames, codebook); and float32 (batch, frames, detail).
+    list of arrays
+        For each level (batch, frames, codebook).
     """
     given = embedded(params, played, params["nothing"]), embedded(params, heard, 0.0), cond, drop
     outlook = Network(config).apply({"params": params}, *given, method="along_time")
@@ -483,4 +456,4 @@ def forward(
     for level in range(config.levels):
         logits.append(level_logits(params, level, outlook[..., level, :], coarser))
         coarser = coarser + params["codes"][level][target[..., level]]
-    return logits, detail(params, outlook[..., config.levels, :], coarser)
+    return logits

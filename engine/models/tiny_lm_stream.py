@@ -27,7 +27,6 @@ from jackdaw.engine.models.tiny_lm import (
     LMConfig,
     Network,
     Params,
-    detail,
     embedded,
     level_logits,
     rotation,
@@ -91,7 +90,7 @@ def advance(
     Returns
     -------
     rows, outlook
-        The next histories, and float32 (rows, levels + 1, depth_width) for the networks of levels and detail.
+        The next histories, and float32 (rows, levels, depth_width) for the levels' networks.
     """
     frames = [row["frame"] for row in rows]
     turned = rotation(config, jnp.stack(frames))
@@ -140,7 +139,7 @@ def step(
     temperature: jax.Array,
     top_k: jax.Array,
     guidance: jax.Array,
-) -> tuple[list[Row], jax.Array, jax.Array]:
+) -> tuple[list[Row], jax.Array]:
     """Choose the codes of the next frame of several streams.
 
     Parameters
@@ -170,8 +169,8 @@ def step(
 
     Returns
     -------
-    rows, codes, detail
-        The next histories, int32 codes (streams, levels), and float32 (streams, detail), what is foreseen with them.
+    rows, codes
+        The next histories, and int32 codes (streams, levels).
     """
     again = 1 + len(guidance)
     following, outlook = advance(params, config, rows, jnp.concatenate([played] * again), heard, cond)
@@ -190,4 +189,4 @@ def step(
         tilted = logits + temperature[:, None] * noise[:, level]
         codes.append(_largest(jnp.where(most_likely(logits, top_k), tilted, -jnp.inf)))
         coarser = coarser + params["codes"][level][codes[-1]]
-    return following, jnp.stack(codes, axis=-1), detail(params, outlook[:streams, config.levels], coarser)
+    return following, jnp.stack(codes, axis=-1)

@@ -38,11 +38,12 @@ def _encode(params: Params, bands: jax.Array, *, config: codec.CodecConfig) -> j
     return codec.nearest(params["search"], latent)
 
 
-def _encode_whole(params: Params, bands: jax.Array, turns: jax.Array, *, config: codec.CodecConfig) -> jax.Array:
-    """Return the codes (batch, levels) of a token frame's bands, and turns (batch, FRAMES_PER_TOKEN, TURNS)."""
+def _encode_whole(params: Params, bands: jax.Array, phases: jax.Array, *, config: codec.CodecConfig) -> jax.Array:
+    """Return the codes (batch, levels) of a token frame's bands, and phases (batch, FRAMES_PER_TOKEN, TURNS)."""
     codes = _encode(params, bands, config=config)
-    detail = codec.encode_detail(params, bands, turns, codes[:, None], config=config)[:, 0]
-    return jnp.concatenate([codes, codec.nearest(params["search_detail"], detail)], axis=-1)
+    tones, envelope = codec.encode_detail(params, bands, phases, codes[:, None])
+    finer = codec.nearest(params["search_tones"], tones[:, 0]), codec.nearest(params["search_envelope"], envelope[:, 0])
+    return jnp.concatenate([codes, *finer], axis=-1)
 
 
 def _mix(
@@ -56,7 +57,7 @@ def _mix(
 
 
 def _decode(params: Params, state: Any, codes: jax.Array, *, config: codec.CodecConfig) -> Any:
-    return codec.decode_step(params, state, codes[None], config=config)
+    return codec.decode_step(params, state, codes[..., None, :], config=config)
 
 
 def _stacked(trees: Sequence[Any]) -> Any:
@@ -80,7 +81,7 @@ def _frame(
 ) -> tuple[list[stream.Row], list[dict[str, Any]]]:
     """Return the next rows, and of each stream what it chose and what follows from that."""
     noise = jax.vmap(partial(stream.sampling_noise, lm_config))(steer["seed"], steer["frame"])
-    following, chosen, detail = stream.step(
+    following, chosen = stream.step(
         params["lm"],
         lm_config,
         rows,
@@ -92,8 +93,7 @@ def _frame(
         steer["top_k"],
         steer["guidance"],
     )
-    latent = jnp.concatenate([codec.summed(params["codec"]["codebooks"], chosen), detail], axis=-1)[:, None]
-    decoder, bands, turns = codec.decode_sound(params["codec"], _stacked(decoders), latent, config=codec_config)
+    decoder, bands, turns, _ = _decode(params["codec"], _stacked(decoders), chosen, config=codec_config)
     return following, _parts({"codes": chosen, "bands": bands, "turns": turns, "decoder": decoder}, len(played))
 
 
@@ -105,7 +105,7 @@ class Networks:
     params
         ``codec`` and ``lm``: the networks' parameters, float32 or, as files hold them, bfloat16.
     codec_config, lm_config
-        Their shapes. The codec's levels that tell the sound as a whole are the language model's.
+        Their shapes. The codec's levels that tell the sound as a whole, the first ones, are the language model's.
 
     Raises
     ------
@@ -114,19 +114,20 @@ class Networks:
     """
 
     def __init__(self, params: Params, codec_config: codec.CodecConfig, lm_config: lm.LMConfig) -> None:
-        ours = codec_config.sound_levels, codec_config.codebook, codec_config.detail
-        if ours != (lm_config.levels, lm_config.codebook, lm_config.detail):
+        if (codec_config.sound_levels, codec_config.codebook) != (lm_config.levels, lm_config.codebook):
             raise ValueError(
-                f"the codec has {ours[0]} levels of {ours[1]} codes and a detail of {ours[2]} numbers, the language "
-                f"model {lm_config.levels} of {lm_config.codebook} and {lm_config.detail}: these weights do not belong "
-                "together"
+                f"the codec tells sound in {codec_config.sound_levels} levels of {codec_config.codebook} codes, the "
+                f"language model has {lm_config.levels} of {lm_config.codebook}: these weights do not belong together"
             )
+        detail = params["codec"]["detail"]
         by_level = {
             "codec": {
                 **params["codec"],
-                **{name: tuple(params["codec"][name]) for name in ("codebooks", "details")},
+                "codebooks": tuple(params["codec"]["codebooks"]),
+                "detail": {**detail, **{name: tuple(detail[name]) for name in ("tones", "envelope")}},
                 "search": codec.searchable(params["codec"]["codebooks"]),
-                "search_detail": codec.searchable(params["codec"]["details"]),
+                "search_tones": codec.searchable(detail["tones"]),
+                "search_envelope": codec.searchable(detail["envelope"]),
             },
             "lm": stream.by_level(params["lm"]),
         }
@@ -202,15 +203,12 @@ class Networks:
         )
         return both
 
-    def encode(self, bands: NDArray[np.float32], turns: NDArray[np.float32]) -> NDArray[np.int32]:
-        """Return a token frame's codes (levels,) from bands (FRAMES_PER_TOKEN, 3, BANDS) and turns (..., TURNS).
-
-        The first frame's turns, which come from another token frame, are not read.
-        """
-        return np.asarray(self._encode(self._params["codec"], bands[None], turns[None])[0])
+    def encode(self, bands: NDArray[np.float32], phases: NDArray[np.float32]) -> NDArray[np.int32]:
+        """Return a token frame's codes (levels,) from bands (FRAMES_PER_TOKEN, 3, BANDS) and phases (..., TURNS)."""
+        return np.asarray(self._encode(self._params["codec"], bands[None], phases[None])[0])
 
     def decode(self, state: Any, codes: NDArray[np.int32]) -> tuple[Any, NDArray[np.float32], NDArray[np.float32]]:
-        """Return the decoder's next state, and bands and turns of a token frame; `state` None starts a stream."""
+        """Return the decoder's next state, and bands and phases of a token frame; `state` None starts a stream."""
         state = codec.decode_init(self._codec_config) if state is None else state
-        state, bands, turns = self._decode(self._params["codec"], state, codes)
-        return state, np.asarray(bands), np.asarray(turns)
+        state, bands, _, phases = self._decode(self._params["codec"], state, codes)
+        return state, np.asarray(bands), np.asarray(phases)

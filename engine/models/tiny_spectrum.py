@@ -8,9 +8,10 @@ bin.
 Band magnitudes are root mean squares over the bins of a band: 25 Hz wide up to 6 kHz, then 50, 100 and 300 Hz. They are
 kept for left, right and mid = (left + right) / 2; phases are made again from them: mid's by phase gradient heap
 integration, left's and right's from mid's by the cosine rule. Magnitudes alone tell the frequencies of low notes badly:
-they lie closer together than a window of 40 ms can part. So for mid's lowest bins, the turn of the phase from frame to
-frame is kept as well, beyond the 2 pi k HOP / WINDOW by which bin k turns in any case. Overlap-add completes a sample
-1440 samples after its frame began: :func:`synthesise_step` returns audio that lags its bands by :data:`LOOKAHEAD`.
+they lie closer together than a window of 40 ms can part. So for mid's lowest bins phases can be known as well: as they
+are, or by how much they turn from frame to frame, beyond the 2 pi k HOP / WINDOW by which bin k turns in any case.
+Overlap-add completes a sample 1440 samples after its frame began: :func:`synthesise_step` returns audio that lags its
+bands by :data:`LOOKAHEAD`.
 
 States are values; no function here writes into what it was given. Splitting a stream over calls changes nothing.
 """
@@ -41,6 +42,7 @@ __all__ = [
     "band_edges",
     "bands_of_spectra",
     "bins_of_bands",
+    "phases_of_spectra",
     "synthesise_init",
     "synthesise_step",
     "turns_of_spectra",
@@ -71,7 +73,7 @@ CENTRE, SPREAD = -6.5, 2.5
 """Log magnitudes of music lie around the one, spread by the other; networks are given normalised values."""
 
 TURNS = 64
-"""Lowest bins whose turns are kept: to 1.6 kHz, where chords are."""
+"""Lowest bins whose phases or turns are kept: to 1.6 kHz, where chords are."""
 
 _ANALYSIS = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)).astype(np.float32)
 _SCALE = np.float32(2 / _ANALYSIS.sum(dtype=np.float64))
@@ -157,6 +159,18 @@ def bands_of_spectra(spectra: Spectra) -> Floats:
     return bands
 
 
+def phases_of_spectra(spectra: Spectra) -> Floats:
+    """Return the phases of mid's lowest bins, radians, -pi..pi, float32, (frames, TURNS).
+
+    Parameters
+    ----------
+    spectra
+        Of left and right, complex64, shape (frames, 2, BINS).
+    """
+    phases: Floats = np.angle(spectra[:, :, :TURNS].sum(axis=1)).astype(np.float32)
+    return phases
+
+
 def turns_of_spectra(before: Spectra, spectra: Spectra) -> Floats:
     """Return the turns of mid's lowest bins from each frame to the next, radians, -pi..pi, float32, (frames, TURNS).
 
@@ -194,8 +208,10 @@ def synthesise_init(seed: int = 0) -> SynthesisState:
     return SynthesisState(np.zeros((2, LOOKAHEAD), np.float32), pghi_init(BINS, hop=HOP, seed=seed))
 
 
-def synthesise_step(state: SynthesisState, bands: Floats, turns: Floats) -> tuple[SynthesisState, Floats]:
-    """Make audio from the next band magnitudes and turns of a stream.
+def synthesise_step(
+    state: SynthesisState, bands: Floats, turns: Floats | None, phases: Floats | None = None
+) -> tuple[SynthesisState, Floats]:
+    """Make audio from the next band magnitudes, and turns or phases, of a stream.
 
     Parameters
     ----------
@@ -204,7 +220,9 @@ def synthesise_step(state: SynthesisState, bands: Floats, turns: Floats) -> tupl
     bands
         Magnitudes of left, right and mid, float32, shape (frames, 3, BANDS), linear, >= 0.
     turns
-        Of mid's lowest bins, radians, float32, shape (frames, TURNS).
+        Of mid's lowest bins, radians, float32, shape (frames, TURNS). Not read, and not needed, if phases are given.
+    phases
+        Of the same bins, if known.
 
     Returns
     -------
@@ -214,14 +232,15 @@ def synthesise_step(state: SynthesisState, bands: Floats, turns: Floats) -> tupl
     Raises
     ------
     ValueError
-        If a shape is wrong, a magnitude is negative or not finite, or a turn is not finite.
+        If a shape is wrong, a magnitude is negative or not finite, or a turn or phase is not finite.
     """
     if bands.ndim != 3 or bands.shape[1:] != (3, BANDS):
         raise ValueError(f"bands has shape {bands.shape}: give (frames, 3, {BANDS})")
-    if turns.shape != (len(bands), TURNS):
-        raise ValueError(f"turns has shape {turns.shape}: give ({len(bands)}, {TURNS})")
+    name, low = ("turns", turns) if phases is None else ("phases", phases)
+    if low is None or low.shape != (len(bands), TURNS):
+        raise ValueError(f"{name} has shape {None if low is None else low.shape}: give ({len(bands)}, {TURNS})")
     left, right, mid = np.ascontiguousarray(bins_of_bands(bands).swapaxes(0, 1))
-    phase_state, phase = pghi_step(state.phase, mid, turns)
+    phase_state, phase = pghi_step(state.phase, mid, turns, phases)
     spectra = np.stack(stereo_spectra(left, right, mid, phase))
     pieces = np.fft.irfft(spectra, WINDOW, axis=-1).astype(np.float32, copy=False) * _SYNTHESIS
     frames = bands.shape[0]

@@ -11,22 +11,19 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jax import Array
 from numpy.typing import NDArray
 from rich.progress import track
 
-from jackdaw.engine.models.tiny_codec import FLOOR, SCORE, CodecConfig, log_bands, quantise
-from jackdaw.engine.models.tiny_detail import GROUPS, encode, salience, treble, treble_groups
-from jackdaw.engine.models.tiny_spectrum import BANDS, CENTRE, FRAMES_PER_TOKEN, SPREAD, TURNS, band_edges
+from jackdaw.engine.models.tiny_codec import SCORE, CodecConfig, quantise
+from jackdaw.engine.models.tiny_spectrum import BANDS, CENTRE, FRAMES_PER_TOKEN, SPREAD, band_edges
 
-__all__ = ["audibility", "missed", "start_codebooks", "start_detail", "start_networks"]
+__all__ = ["audibility", "principal", "start_codebooks", "start_networks"]
 
 _ROUNDS = 10
 _PIECE = 16384
 _IDLE = 8
 """Codes chosen less often than this in a round are wasted."""
-_RATE, _ROWS = 1e-3, 1024
 _LOUDEST = 4.0
 """Standard deviation of the first component of the latent."""
 
@@ -40,8 +37,8 @@ def audibility() -> Floats:
     return weights
 
 
-def _components(values: Floats, count: int) -> tuple[Floats, Floats]:
-    """First principal components of centred rows, (size, count), and their standard deviations."""
+def principal(values: Floats, count: int) -> tuple[Floats, Floats]:
+    """Return the first principal components of centred rows, (size, count), and their standard deviations."""
     spread, directions = np.linalg.eigh(values.T @ values / len(values))
     return directions[:, ::-1][:, :count], np.sqrt(np.maximum(spread[::-1][:count], 1e-6))
 
@@ -63,9 +60,9 @@ def start_networks(params: dict[str, Any], logs: Floats, config: CodecConfig) ->
     values = logs.reshape(-1, 3 * BANDS)
     mean = values.mean(axis=0)
     values = (values - mean) * weights
-    fine, fine_spread = _components(values, config.width)
+    fine, fine_spread = principal(values, config.width)
     patches = (values @ fine).reshape(-1, FRAMES_PER_TOKEN * config.width)
-    coarse, coarse_spread = _components(patches, config.width)
+    coarse, coarse_spread = principal(patches, config.width)
     scale = _LOUDEST / coarse_spread[0]
     four = np.tile(fine_spread, FRAMES_PER_TOKEN)[:, None]
     first = coarse[:, : config.latent].reshape(FRAMES_PER_TOKEN, config.width, config.latent)
@@ -86,107 +83,7 @@ def start_networks(params: dict[str, Any], logs: Floats, config: CodecConfig) ->
     return {**params, "encoder": encoder, "decoder": {**params["decoder"], **layers}}
 
 
-def missed(bands: Array, turns: Array, logs: Array, arrows: Array) -> Array:
-    """Return what a decoder missed in token frames, float32 (..., n, 3 * TURNS + 2 * GROUPS).
-
-    First the mean over a frame's four of arrows, then of low log bands, each times its salience; then the levels of
-    groups of treble in its first half and its second.
-
-    Parameters
-    ----------
-    bands, turns
-        Magnitudes, float32 (..., 4 * n, 3, BANDS), and turns of mid, (..., 4 * n, TURNS).
-    logs, arrows
-        What the decoder made of them: logarithms above its floor, and cosines and sines, (..., 4 * n, 2, TURNS).
-    """
-    shape = (*bands.shape[:-3], -1, FRAMES_PER_TOKEN)
-    true, made = (x[..., 2, :].reshape(*shape, BANDS) for x in (log_bands(bands), logs))
-    arrows = arrows.reshape(*shape, 2, TURNS)
-    turns = turns.reshape(*shape, TURNS)
-    mid = bands[..., 2, :].reshape(*shape, BANDS)
-    weights = salience(mid[..., :TURNS])
-    turned = weights[..., None, :] * (jnp.stack([jnp.cos(turns), jnp.sin(turns)], axis=-2) - arrows)
-    low = jnp.minimum(weights, 1.0) * (true - made)[..., :TURNS]
-    high = treble(mid) - treble(jnp.exp(jnp.minimum(made, 4.0)) - FLOOR)
-    high = jnp.mean(high.reshape(*high.shape[:-2], 2, FRAMES_PER_TOKEN // 2, GROUPS), axis=-2)
-    parts = jnp.mean(turned, axis=-3), jnp.mean(low, axis=-2, keepdims=True), high
-    return jnp.concatenate([x.reshape(*x.shape[:-2], -1) for x in parts], axis=-1)
-
-
-def _filled(directions: Floats) -> Floats:
-    """Return what rows of :func:`missed` add to logs and arrows, (rows, FRAMES_PER_TOKEN * (3 * BANDS + 2 * TURNS))."""
-    turned, low, high = np.split(directions, [2 * TURNS, 3 * TURNS], axis=1)
-    logs = np.zeros((len(directions), FRAMES_PER_TOKEN, 3, BANDS))
-    logs[..., :TURNS] = low[:, None, None]
-    halves = high.reshape(-1, 2, GROUPS) @ treble_groups().T
-    logs += np.repeat(halves, FRAMES_PER_TOKEN // 2, axis=1)[:, :, None]
-    every = np.broadcast_to(turned[:, None], (len(directions), FRAMES_PER_TOKEN, 2 * TURNS))
-    return np.concatenate([logs.reshape(*logs.shape[:2], -1), every], axis=-1).reshape(len(directions), -1)
-
-
-def start_detail(
-    encoder: dict[str, Any], values: Floats, rest: Floats, config: CodecConfig, steps: int, seed: int
-) -> tuple[dict[str, Any], Floats]:
-    """Return the detail's encoder, which tells principal components of what was missed, and how they are filled in.
-
-    Parameters
-    ----------
-    encoder
-        Its random tree.
-    values
-        What the encoder sees, float32 (count, FEATURES + latent + SCORE).
-    rest
-        What the decoder missed in these token frames, (count, 3 * TURNS + 2 * GROUPS), from :func:`missed`.
-    config
-        Shape of the network.
-    steps, seed
-        Of its training, after a linear regression.
-
-    Returns
-    -------
-    encoder, fill
-        The tree, and the matrix of the decoder's layer of that name.
-    """
-    parts = (slice(0, 3 * TURNS), config.detail - config.treble), (slice(3 * TURNS, None), config.treble)
-    project, back, at = np.zeros((rest.shape[1], config.detail)), np.zeros((config.detail, rest.shape[1])), 0
-    for where, count in parts:
-        directions, spread = _components(rest[:, where] - rest[:, where].mean(axis=0), count)
-        project[where, at : at + count] = directions * (_LOUDEST / spread[0])
-        back[at : at + count, where] = directions.T * (spread[0] / _LOUDEST)
-        at += count
-    wanted = (rest @ project).astype(np.float32)
-    mean, offset = values.mean(axis=0), wanted.mean(axis=0)
-    seen = values - mean
-    slopes = np.linalg.solve(seen.T @ seen + 1e-3 * len(seen) * np.eye(seen.shape[1]), seen.T @ (wanted - offset))
-    linear = {"project": jnp.asarray(slopes, jnp.float32), "offset": jnp.asarray(offset - mean @ slopes, jnp.float32)}
-    told = _taught({**encoder, **linear}, values, wanted, config.teller, steps, seed)
-    return told, _filled(back.astype(np.float32)).astype(np.float32)
-
-
-def _taught(encoder: Any, values: Floats, wanted: Floats, width: int, steps: int, seed: int) -> Any:
-    """Return the encoder of the detail after so many steps towards what is wanted."""
-    optimiser = optax.adamw(optax.cosine_decay_schedule(_RATE, steps), weight_decay=1e-3)
-
-    @jax.jit
-    def step(encoder: Any, state: Any, values: Array, wanted: Array) -> tuple[Any, Any, Array]:
-        def loss(encoder: Any) -> Array:
-            return jnp.mean((encode(encoder, values, width=width) - wanted) ** 2)
-
-        error, slopes = jax.value_and_grad(loss)(encoder)
-        moves, state = optimiser.update(slopes, state, encoder)
-        return optax.apply_updates(encoder, moves), state, error
-
-    draw, state, errors = np.random.default_rng(seed), optimiser.init(encoder), []
-    for _ in track(range(steps), description="encoder of the detail"):
-        rows = draw.integers(len(values), size=_ROWS)
-        encoder, state, error = step(encoder, state, values[rows], wanted[rows])
-        errors.append(error)
-    first, last = (float(np.mean(part)) / wanted.var() for part in (errors[:20], errors[-100:]))
-    print(f"detail: {first:.3f} of what was missed stays so after regression, {last:.3f} after training", flush=True)
-    return encoder
-
-
-def start_codebooks(latent: Floats, told_by: Floats, seed: int, codebook: int) -> Floats:
+def start_codebooks(latent: Floats, told_by: Floats, seed: int, codebook: int, name: str = "codebooks") -> Floats:
     """Return codebooks (levels, codebook, size) by k-means on `latent`, (count, size), level after level.
 
     Level k tells only those of the numbers where `told_by`, float32 (levels, 1, size), is 1.
@@ -194,7 +91,7 @@ def start_codebooks(latent: Floats, told_by: Floats, seed: int, codebook: int) -
     Give hundreds of vectors for each code: with 24 for each, the error on held-out music was a third larger.
     """
     draw, rest, books = np.random.default_rng(seed), latent.copy(), []
-    for told in track(told_by, description="codebooks"):
+    for told in track(told_by, description=name):
         wanted = rest * told
         book = wanted[draw.choice(len(wanted), codebook, replace=False)]
         for _ in range(_ROUNDS):

@@ -1,4 +1,4 @@
-"""Band magnitudes and turns of the corpus in 8 bits, made in the background while the training runs.
+"""Band magnitudes, turns and phases of the corpus in 8 bits, made in the background while the training runs.
 
 One thread writes: it looks for songs whose JSON is there (the corpus builder writes that last), analyses the FLAC and
 writes ``OUT/features/NNNNN.npy`` under a temporary name, then renames it. The training thread reads through memory maps
@@ -23,12 +23,14 @@ from jackdaw.engine.models.tiny_spectrum import (
     BINS,
     HOP,
     RATE,
+    TURNS,
     analyse_init,
     analyse_step,
+    phases_of_spectra,
     turns_of_spectra,
 )
 
-__all__ = ["FeatureStore", "unpack", "unpack_turns"]
+__all__ = ["FeatureStore", "unpack", "unpack_phases", "unpack_turns"]
 
 _LOW, _HIGH = float(np.log(FLOOR)), 1.0
 _STEP = (_HIGH - _LOW) / 255
@@ -46,7 +48,12 @@ def unpack(packed: Array) -> Array:
 
 def unpack_turns(packed: Array) -> Array:
     """Return the turns (..., TURNS) of 8-bit features, radians, to 1.4 degrees."""
-    return packed[..., 3 * BANDS :].astype(jnp.float32) * _ANGLE
+    return packed[..., 3 * BANDS : -TURNS].astype(jnp.float32) * _ANGLE
+
+
+def unpack_phases(packed: Array) -> Array:
+    """Return the phases (..., TURNS) of 8-bit features, radians, to 1.4 degrees."""
+    return packed[..., -TURNS:].astype(jnp.float32) * _ANGLE
 
 
 def _pack(path: Path) -> Packed:
@@ -58,8 +65,9 @@ def _pack(path: Path) -> Packed:
     for start in range(0, len(audio) - _CHUNK + 1, _CHUNK):
         state, bands, spectra = analyse_step(state, audio[start : start + _CHUNK])
         logs = np.clip(np.rint((np.log(bands + FLOOR) - _LOW) / _STEP), 0, 255)
-        turns = np.rint(turns_of_spectra(before, spectra) / _ANGLE) % 256
-        parts.append(np.concatenate([logs.reshape(len(bands), -1), turns], axis=1).astype(np.uint8))
+        angles = np.concatenate([turns_of_spectra(before, spectra), phases_of_spectra(spectra)], axis=1)
+        steps = np.rint(angles / _ANGLE) % 256
+        parts.append(np.concatenate([logs.reshape(len(bands), -1), steps], axis=1).astype(np.uint8))
         before = spectra[-1]
     return np.concatenate(parts)
 
@@ -94,7 +102,8 @@ class FeatureStore:
         self._thread.join()
 
     def songs(self, split: str) -> list[Packed]:
-        """Return the songs of a split that are ready, in order of their names: uint8 (frames, 3 * BANDS + TURNS) each.
+        """Return the songs of a split that are ready, in order of their names: uint8, (frames,
+        3 * BANDS + 2 * TURNS) each.
 
         Raises
         ------

@@ -53,9 +53,8 @@ class Song:
     ----------
     name, split, family
         From its labels.
-    codes, finer
-        int16 (1 or 3, frames, levels): of the mix, of what is heard, and of what is played to it; those of the levels
-        that are chosen, and of those that tell the detail.
+    codes
+        int16 (1 or 3, frames, levels): of the mix, of what is heard, and of what is played to it.
     timed
         float16 (frames, CLOCK_DIMS + CHORD_DIMS): musical time and chords.
     notes
@@ -72,7 +71,6 @@ class Song:
     split: str
     family: str
     codes: NDArray[np.int16]
-    finer: NDArray[np.int16]
     timed: NDArray[np.float16]
     notes: Mapping[str, NDArray[np.float32]]
     played: tuple[str, ...]
@@ -87,16 +85,12 @@ class Song:
 
 
 class Batch(NamedTuple):
-    """Arrays of :func:`jackdaw.engine.models.tiny_lm.forward`, batch first; JAX arrays inside a compiled step.
-
-    ``finer`` are the target's codes of the levels that tell the detail, int32 (batch, frames, those levels).
-    """
+    """Arrays of :func:`jackdaw.engine.models.tiny_lm.forward`, batch first; JAX arrays inside a compiled step."""
 
     played: Any
     heard: Any
     cond: Any
     target: Any
-    finer: Any
 
 
 def _timed(labels: Mapping[str, Any], frames: int) -> NDArray[np.float16]:
@@ -152,8 +146,8 @@ def _true(labels: Mapping[str, Any]) -> list[str]:
     return [*captions, *sayings(labels["family"], labels["style_group"], *_SAYINGS, rng)]
 
 
-def load_songs(corpus: Path, tokens: Path, styles: Path, levels: int) -> list[Song]:
-    """Load every song that has tokens and styles; the first `levels` are those that are chosen.
+def load_songs(corpus: Path, tokens: Path, styles: Path) -> list[Song]:
+    """Load every song that has tokens and styles.
 
     Raises
     ------
@@ -175,8 +169,7 @@ def load_songs(corpus: Path, tokens: Path, styles: Path, levels: int) -> list[So
                 name=path.stem,
                 split=labels["split"],
                 family=labels["family"],
-                codes=codes[..., :levels],
-                finer=codes[..., levels:],
+                codes=codes,
                 timed=_timed(labels, frames),
                 notes=_notes(labels),
                 played=tuple(json.loads(path.with_suffix(".json").read_text())["played"]),
@@ -263,21 +256,20 @@ def _band(
     return out
 
 
-_Example = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32], NDArray[np.int32], NDArray[np.int32]]
+_Example = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32], NDArray[np.int32]]
 
 
 def _example(song: Song, start: int, frames: int, hears: bool) -> _Example:
-    """Return played, heard, conditions (time and chords alone), target and its finer codes of a stretch."""
+    """Return played, heard, conditions (time and chords alone) and target of a stretch."""
     where = slice(start, start + frames)
     cond = np.zeros((frames, CONDITION_SIZE), np.float32)
     cond[:, STYLE_DIMS : STYLE_DIMS + CLOCK_DIMS + CHORD_DIMS] = song.timed[where]
     mix = song.codes[0, where].astype(np.int32)
-    finer = song.finer[2 if hears else 0, where].astype(np.int32)
     if not hears:
-        return _shifted(mix), np.full_like(mix, NOTHING), cond, mix, finer
+        return _shifted(mix), np.full_like(mix, NOTHING), cond, mix
     heard, own = (song.codes[k, where].astype(np.int32) for k in (1, 2))
     played = np.where(heard[:, :1] == NOTHING, own, mix)
-    return _shifted(played), _shifted(heard), cond, own, finer
+    return _shifted(played), _shifted(heard), cond, own
 
 
 def random_batch(
@@ -290,7 +282,7 @@ def random_batch(
         song = able[int(rng.integers(len(able)))]
         start = int(rng.integers(song.frames - frames + 1))
         hears = bool(song.played) and rng.random() < settings["accompany"]
-        played, heard, cond, target, finer = _example(song, start, frames, hears)
+        played, heard, cond, target = _example(song, start, frames, hears)
         if hears and rng.random() < settings["joins_late"]:
             # until somebody joins, the model has been playing its part alone
             alone = int(rng.integers(1, frames))
@@ -313,7 +305,7 @@ def random_batch(
         if rng.random() < settings["drop_all"]:
             # as the row that guidance leads away from while nobody tells the harmony
             heard[:], cond[:] = NOTHING, 0.0
-        rows.append((played, heard, cond, target, finer))
+        rows.append((played, heard, cond, target))
     batch = Batch(*(np.stack(column) for column in zip(*rows, strict=True)))
     _spoil(batch.played, settings, codebook, rng)
     return batch
@@ -323,10 +315,9 @@ def fixed_batch(songs: Sequence[Song], frames: int, *, steered: bool, hears: boo
     """Middles of songs with their style in words; with musical time and chords if `steered`; nothing spoilt."""
     rows = []
     for song in songs:
-        start = (song.frames - frames) // 2
-        played, heard, cond, target, finer = _example(song, start, frames, hears and bool(song.played))
+        played, heard, cond, target = _example(song, (song.frames - frames) // 2, frames, hears and bool(song.played))
         if not steered:
             cond[:] = 0.0
         cond[:, :STYLE_DIMS] = style_features(song.captions[-1])
-        rows.append((played, heard, cond, target, finer))
+        rows.append((played, heard, cond, target))
     return Batch(*(np.stack(column) for column in zip(*rows, strict=True)))

@@ -2,11 +2,11 @@
 
 ``jackdaw train codec`` runs it; settings stand in ``tiny.toml``, table ``[codec]``. First the encoder is made by
 principal component analysis, the decoder as its inverse; the reader of the score learns from the labels, and stays as
-it is; codebooks are made by k-means. What this decoder misses gives the detail: principal components, an encoder that
-learns to find them, and codebooks. Then encoders, codebooks and decoder learn together to reproduce log band magnitudes
-and turns, the encoders through the quantiser as if it were not there. (From random weights they learned loudness
-envelopes only, in 600 steps.) For the last part of the time encoders and codebooks stand still, and the decoder alone
-goes on. The learning rate falls to zero along a cosine over the minutes given.
+it is; codebooks are made by k-means. Then encoder, codebooks and decoder learn together to reproduce log band
+magnitudes and turns, the encoder through the quantiser as if it were not there. (From random weights they learned
+loudness envelopes only, in 600 steps.) For the last part of the time encoder and codebooks stand still, and the decoder
+alone goes on. The learning rate falls to zero along a cosine over the minutes given. At the end the detail is made, by
+statistics.
 
 ``DIR/checkpoint.safetensors`` holds everything (params, optimiser, step, time spent), written every few minutes and at
 Ctrl-C; with ``--resume`` the run goes on from it. ``--export FILE`` writes the params alone, in bfloat16.
@@ -29,14 +29,14 @@ from jax import Array
 from numpy.typing import NDArray
 
 from jackdaw.engine.models import tiny_codec
-from jackdaw.engine.models.tiny_codec import CodecConfig, codes_to_latent, log_bands
-from jackdaw.engine.models.tiny_detail import encode, features
+from jackdaw.engine.models.tiny_codec import CodecConfig, log_bands
 from jackdaw.engine.models.tiny_spectrum import FRAMES_PER_TOKEN, HEARING, HOP, RATE, TURNS
 from jackdaw.engine.training._checkpoint import load_checkpoint, save_checkpoint
+from jackdaw.engine.training._codec_detail import make_detail
 from jackdaw.engine.training._codec_likeness import likeness, semitone_error
 from jackdaw.engine.training._codec_score import score_targets, train_reader
-from jackdaw.engine.training._codec_start import missed, start_codebooks, start_detail, start_networks
-from jackdaw.engine.training._features import FeatureStore, unpack, unpack_turns
+from jackdaw.engine.training._codec_start import start_codebooks, start_networks
+from jackdaw.engine.training._features import FeatureStore, unpack, unpack_phases, unpack_turns
 from jackdaw.engine.training._parallel import Workers
 from jackdaw.engine.weights.tensors import read_tree, write_tree
 
@@ -58,17 +58,14 @@ class CodecTraining:
     clip: float = 1.0
     patches: int = 24576
     vectors: int = 360000
-    detail_vectors: int = 120000
-    detail_steps: int = 2500
+    detail_vectors: int = 360000
     reader_steps: int = 2500
     root_weight: float = 20.0
     hold_weight: float = 0.02
     turn_weight: float = 0.8
     like_weight: float = 1.0
     semitone_weight: float = 0.5
-    keep_sound: bool = False
     encoder_rate: float = 0.2
-    detail_rate: float = 0.02
     decoder_alone: float = 0.3
     all_levels: float = 0.6
     gain_low_db: float = -12.0
@@ -116,16 +113,14 @@ def _loss(
 ) -> tuple[Array, tuple[Array, Array]]:
     """Errors of log magnitudes, of their roots, in which loud ones count more, of turns, and for the ear."""
     _, latent = tiny_codec.encode_latent(params, (), bands)
+    if settings.decoder_alone >= 1.0:
+        latent = jax.lax.stop_gradient(latent)
+    codes = tiny_codec.quantise(jax.lax.stop_gradient(params["codebooks"]), jax.lax.stop_gradient(latent))
     books = params["codebooks"] * tiny_codec.told_by()
-    if settings.keep_sound:
-        latent, books = jax.lax.stop_gradient((latent, books))
-    sound, parts, codes = _quantised(books, latent, levels)
-    detail = tiny_codec.encode_detail(
-        jax.lax.stop_gradient(params) | {"encoder": params["encoder"]}, bands, turns, codes
-    )
-    books = params["details"] * tiny_codec.detail_told_by()
-    told, detail_parts, finer = _quantised(books, detail, levels - _CONFIG.sound_levels)
-    codes, heard = jnp.concatenate([codes, finer], axis=-1), jnp.concatenate([sound, told], axis=-1)
+    parts = jnp.stack([books[k][codes[..., k]] for k in range(_CONFIG.sound_levels)])
+    kept = jnp.arange(_CONFIG.sound_levels)[:, None, None, None] < levels[None, :, None, None]
+    # the codebooks get the slope of what they add, the encoder the slope of their sum
+    heard = jnp.where(kept, parts, 0).sum(0) + latent - jax.lax.stop_gradient(latent)
     _, made, arrows = tiny_codec.decode_latent(params, tiny_codec.decode_init(batch=bands.shape[:1]), heard)
     target = log_bands(bands)
     log_error = jnp.mean(jnp.abs(made - target))
@@ -138,24 +133,12 @@ def _loss(
         arrows,
     )
     unlike = 1.0 - likeness(bands[..., 2, :], jnp.exp(jnp.minimum(made[..., 2, :], 4.0)) - tiny_codec.FLOOR)
-    away, lost = (jnp.mean(jnp.sum((x - y.sum(0)) ** 2, axis=-1)) for x, y in ((latent, parts), (detail, detail_parts)))
-    size = jnp.mean(jnp.sum((detail - jnp.mean(detail, axis=(0, 1))) ** 2, axis=-1))
-    loss = log_error + settings.root_weight * root_error + settings.hold_weight * (away + lost)
+    away = jnp.mean(jnp.sum((latent - parts.sum(0)) ** 2, axis=-1))
+    size = jnp.mean(jnp.sum((latent - jnp.mean(latent, axis=(0, 1))) ** 2, axis=-1))
+    loss = log_error + settings.root_weight * root_error + settings.hold_weight * away
     loss += settings.semitone_weight * smeared
     loss += settings.turn_weight * turn_error + settings.like_weight * unlike
-    return loss, (jnp.stack([log_error, root_error, turn_error, smeared, unlike, lost / size]), codes)
-
-
-def _quantised(books: Array, values: Array, levels: Array) -> tuple[Array, Array, Array]:
-    """Return the first levels' sum, what each level adds, (levels, rows, n, size), and the codes.
-
-    The codebooks get the slope of what they add, the encoder the slope of their sum.
-    """
-    codes = tiny_codec.quantise(jax.lax.stop_gradient(books), jax.lax.stop_gradient(values))
-    parts = jnp.stack([book[codes[..., k]] for k, book in enumerate(books)])
-    kept = jnp.arange(len(books))[:, None, None, None] < levels[None, :, None, None]
-    given = (levels > 0)[:, None, None]
-    return jnp.where(kept, parts, 0).sum(0) + jnp.where(given, values - jax.lax.stop_gradient(values), 0), parts, codes
+    return loss, (jnp.stack([log_error, root_error, turn_error, smeared, unlike, away / size]), codes)
 
 
 def _turn_error(arrows: Array, turns: Array, magnitudes: Array) -> Array:
@@ -163,13 +146,6 @@ def _turn_error(arrows: Array, turns: Array, magnitudes: Array) -> Array:
     targets = jnp.stack([jnp.cos(turns), jnp.sin(turns)], axis=-2)
     weights = jnp.sqrt(magnitudes)
     return jnp.sum(weights * jnp.sum((arrows - targets) ** 2, axis=-2)) / jnp.maximum(jnp.sum(weights), 1e-9)
-
-
-def _moved(params: Any, moves: Any, rates: Any, rate: Array) -> Any:
-    """Move params at the rate times their own; `rates` is a tree's upper part, with a number where a branch begins."""
-    if isinstance(rates, dict):
-        return {name: _moved(tree, moves[name], rates[name], rate) for name, tree in params.items()}
-    return jax.tree.map(lambda p, m: p - rate * rates * m, params, moves)
 
 
 @partial(jax.jit, static_argnames="settings", donate_argnums=0)
@@ -181,11 +157,13 @@ def _step(run: _Run, batch: dict[str, Array], progress: Array, *, settings: Code
     moves, optimiser = _optimiser(settings).update(slopes, run.optimiser, run.params)
     warm = jnp.minimum(1.0, (run.step + 1) / settings.warm_up_steps)
     rate = settings.learning_rate * warm * (0.5 + 0.5 * jnp.cos(jnp.pi * jnp.minimum(progress, 1.0)))
-    together = progress < 1.0 - settings.decoder_alone
-    sound, detail = settings.encoder_rate * together * (not settings.keep_sound), settings.detail_rate * together
-    parts = {"mean": sound, "project": sound, "net": sound, "score": 0.0, "detail": detail}
-    rates = {"encoder": parts, "codebooks": sound, "details": together, "decoder": 1.0}
-    params = _moved(run.params, moves, rates, rate)
+    together = settings.encoder_rate * (progress < 1.0 - settings.decoder_alone)
+    rates = {"encoder": rate * together, "codebooks": rate * together, "decoder": rate, "detail": 0.0}
+    params = {
+        name: jax.tree.map(lambda p, m, of=rates[name]: p - of * m, tree, moves[name])
+        for name, tree in run.params.items()
+    }
+    params["encoder"]["score"] = run.params["encoder"]["score"]
     return _Run(params, optimiser, run.step + 1, run.spent), errors, codes
 
 
@@ -199,9 +177,8 @@ def _batch(
     lengths = np.array([len(song) for song in songs], float)
     chosen = draw.choice(len(songs), n, p=lengths / lengths.sum())
     starts = [int(draw.integers(0, len(songs[i]) - frames)) for i in chosen]
-    # half of the others tell the sound and no detail, as what a language model chooses
-    fewer = np.where(draw.random(n) < 0.5, _CONFIG.sound_levels, draw.integers(1, _CONFIG.levels, n))
-    levels = np.where(draw.random(n) < settings.all_levels, _CONFIG.levels, fewer)
+    all_levels = _CONFIG.sound_levels
+    levels = np.where(draw.random(n) < settings.all_levels, all_levels, draw.integers(1, all_levels, n))
     return {
         "packed": np.stack([songs[i][at : at + frames] for i, at in zip(chosen, starts, strict=True)]),
         "gains": 10 ** (draw.uniform(settings.gain_low_db, settings.gain_high_db, n) / 20).astype(np.float32),
@@ -211,15 +188,13 @@ def _batch(
     }
 
 
-def _clips(
-    songs: list[NDArray[np.uint8]], settings: CodecTraining, count: int, token_frames: int = 8
-) -> Iterator[tuple[Array, Array]]:
-    """Bands and turns of random short clips, `count` token frames in all."""
-    short, rows = replace(settings, token_frames=token_frames), 64
+def _clips(songs: list[NDArray[np.uint8]], settings: CodecTraining, count: int) -> Iterator[tuple[Array, Array]]:
+    """Bands and phases of random short clips, `count` token frames in all."""
+    short, rows = replace(settings, token_frames=8), 64
     for number in range(-(-count // (rows * short.token_frames))):
         drawn = _batch(songs, number, short, rows)
         packed, *others = (jnp.asarray(drawn[name]) for name in ("packed", "gains", "swap", "mono"))
-        yield _augment(packed, *others), unpack_turns(packed)
+        yield _augment(packed, *others), unpack_phases(packed)
 
 
 def _start(run: _Run, store: FeatureStore, settings: CodecTraining, earlier: dict[str, Any] | None) -> _Run:
@@ -229,8 +204,7 @@ def _start(run: _Run, store: FeatureStore, settings: CodecTraining, earlier: dic
         bands = np.concatenate([np.asarray(clip) for clip, _ in _clips(songs, settings, settings.patches)])
         params = start_networks(params, np.log(bands + HEARING), _CONFIG)
     else:
-        parts = {name: {**params[name], **earlier[name]} for name in ("encoder", "decoder")}
-        params = {**params, **earlier, **parts}
+        params = {**params, **earlier, "decoder": {**params["decoder"], **earlier["decoder"]}}
     if earlier is None or "codebooks" not in earlier:
         gains = settings.gain_low_db, settings.gain_high_db
         targets = [
@@ -242,41 +216,10 @@ def _start(run: _Run, store: FeatureStore, settings: CodecTraining, earlier: dic
         params = {**params, "encoder": {**params["encoder"], "score": reader}}
         encode = jax.jit(lambda bands: tiny_codec.encode_latent(params, (), bands)[1])
         latent = np.concatenate([np.asarray(encode(clip)) for clip, _ in _clips(songs, settings, settings.vectors)])
-        params["codebooks"] = _codebooks(latent.reshape(-1, latent.shape[-1]), tiny_codec.told_by(), settings)
-    if earlier is None or "details" not in earlier:
-        params = _start_detail(params, songs, settings)
+        latent = latent.reshape(-1, latent.shape[-1])
+        books = start_codebooks(latent, np.asarray(tiny_codec.told_by()), settings.seed, _CONFIG.codebook)
+        params["codebooks"] = jnp.asarray(books)
     return run._replace(params=params)
-
-
-def _codebooks(vectors: NDArray[np.float32], told_by: Array, settings: CodecTraining) -> Array:
-    return jnp.asarray(start_codebooks(vectors, np.asarray(told_by), settings.seed, _CONFIG.codebook))
-
-
-def _start_detail(params: dict[str, Any], songs: list[NDArray[np.uint8]], settings: CodecTraining) -> dict[str, Any]:
-    """Return params whose detail tells what the decoder misses, and fills it in."""
-
-    @jax.jit
-    def seen(bands: Array, turns: Array) -> tuple[Array, Array]:
-        codes = tiny_codec.quantise(params["codebooks"], tiny_codec.encode_latent(params, (), bands)[1])
-        state = tiny_codec.decode_init(batch=bands.shape[:1])
-        _, logs, arrows = tiny_codec.decode_latent(params, state, codes_to_latent(params, codes))
-        values = jnp.concatenate([features(bands, turns), tiny_codec.summed(params["codebooks"], codes)], axis=-1)
-        late = slice(values.shape[1] // 2, None)  # at first the decoder knows too little of what was before
-        return values[:, late], missed(bands, turns, logs, arrows)[:, late]
-
-    params["decoder"]["fill"] = {"kernel": jnp.zeros_like(params["decoder"]["fill"]["kernel"])}
-    rows = [
-        [np.asarray(part) for part in seen(*clip)] for clip in _clips(songs, settings, 2 * settings.detail_vectors, 16)
-    ]
-    values, rest = (np.concatenate(part).reshape(-1, part[0].shape[-1]) for part in zip(*rows, strict=True))
-    given = _CONFIG, settings.detail_steps, settings.seed
-    encoder, fill = start_detail(params["encoder"]["detail"], values, rest, *given)
-    detail = jax.jit(partial(encode, width=_CONFIG.teller))
-    told = np.concatenate([np.asarray(detail(encoder, part)) for part in np.array_split(values, 32)])
-    books = _codebooks(told, tiny_codec.detail_told_by(), settings)
-    decoder = {**params["decoder"], "fill": {"kernel": jnp.asarray(fill)}}
-    encoder = {**params["encoder"], "detail": encoder}
-    return {**params, "encoder": encoder, "details": books, "decoder": decoder}
 
 
 def _mel() -> NDArray[np.float32]:
@@ -300,25 +243,25 @@ def _judge(params: dict[str, Any], packed: Array, mel: Array, *, levels: int) ->
     """Mean absolute error of log magnitudes (nepers) and of 128 mel bands (dB, floor -80), and the codes."""
     bands = unpack(packed)
     batch = (packed.shape[0],)
-    _, codes = tiny_codec.encode_step(params, (), bands, unpack_turns(packed))
-    latent = codes_to_latent(params, codes[..., :levels])
-    _, logs, _ = tiny_codec.decode_latent(params, tiny_codec.decode_init(batch=batch), latent)
-    made = jnp.maximum(jnp.exp(jnp.minimum(logs, 4.0)) - tiny_codec.FLOOR, 0)
-    decibels = [10 * jnp.log10(x**2 @ mel + 1e-8) for x in (bands, made)]
-    return jnp.stack([jnp.mean(jnp.abs(logs - log_bands(bands))), jnp.mean(jnp.abs(decibels[0] - decibels[1]))]), codes
+    _, codes = tiny_codec.encode_step(params, (), bands, unpack_phases(packed))
+    _, made, _, _ = tiny_codec.decode_step(params, tiny_codec.decode_init(batch=batch), codes[..., :levels])
+    logs, decibels = ([f(x) for x in (bands, made)] for f in (log_bands, lambda x: 10 * jnp.log10(x**2 @ mel + 1e-8)))
+    return jnp.stack([jnp.mean(jnp.abs(x[0] - x[1])) for x in (logs, decibels)]), codes
 
 
-def _validation(run: _Run, songs: list[NDArray[np.uint8]], settings: CodecTraining) -> str:
+def _validation(
+    run: _Run, songs: list[NDArray[np.uint8]], settings: CodecTraining, most: int = _CONFIG.sound_levels
+) -> str:
     frames = settings.validation_token_frames * FRAMES_PER_TOKEN
     songs = [song for song in songs if len(song) > frames + 400][: settings.validation_songs]
     if not songs:
         return "no validation songs yet"
     packed, mel, params = np.stack([song[400 : 400 + frames] for song in songs]), jnp.asarray(_mel()), run.params
     parts = []
-    for levels in (3, _CONFIG.sound_levels, _CONFIG.levels):
+    for levels in sorted({3, _CONFIG.sound_levels, most}):
         errors, codes = _judge(params, packed, mel, levels=levels)
         parts.append(f"{levels} levels: log {float(errors[0]):.3f} mel {float(errors[1]):.2f} dB")
-    return f"{len(songs)} songs; " + "; ".join(parts) + "; " + _usage(np.asarray(codes))
+    return f"{len(songs)} songs; " + "; ".join(parts) + "; " + _usage(np.asarray(codes[..., :most]))
 
 
 def _usage(codes: NDArray[np.int32]) -> str:
@@ -392,7 +335,11 @@ def train(
     if not workers.leads:
         return
     _save(checkpoint, run, settings)
-    print("end:", _validation(run, store.songs("valid"), settings), flush=True)
+    if export is not None or not stopped:
+        clips = _clips(store.songs("train"), settings, settings.detail_vectors)
+        run = run._replace(params={**run.params, "detail": make_detail(run.params, clips, _CONFIG, settings.seed)})
+        _save(checkpoint, run, settings)
+    print("end:", _validation(run, store.songs("valid"), settings, _CONFIG.levels), flush=True)
     if export is not None:
         _export(export, run)
 
@@ -429,12 +376,12 @@ def _loop(
         if not workers.leads:
             continue
         if number % 50 == 0:
-            log, root, turn, smeared, unlike, lost = np.mean(recent, axis=0)
+            log, root, turn, smeared, unlike, away = np.mean(recent, axis=0)
             hours = sum(map(len, songs)) * HOP / RATE / 3600
             print(
                 f"step {number}  {spent / 60:.1f} of {minutes:g} min  log {log:.4f}  root {root:.5f}"
                 f"  turn {turn:.4f}  semitones {smeared:.4f}  unlike {unlike:.4f}"
-                f"  lost {lost:.4f}  {_usage(np.stack(codes))}  corpus {hours:.2f} h"
+                f"  away {away:.4f}  {_usage(np.stack(codes))}  corpus {hours:.2f} h"
                 f"  ends in {(total - spent) / 60:.1f} min",
                 flush=True,
             )

@@ -22,9 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax import lax
 
-from jackdaw.engine.models.tiny_codec import summed
 from jackdaw.engine.models.tiny_lm import LMConfig, forward, init_params
 from jackdaw.engine.training._lm_data import Batch, fixed_batch, load_songs, random_batch
 from jackdaw.engine.training._parallel import Workers
@@ -47,23 +45,19 @@ def _optimiser(settings: Mapping[str, Any]) -> optax.GradientTransformation:
     )
 
 
-def _errors(
-    params: Tree, config: LMConfig, details: jax.Array, batch: Batch, drop: tuple[jax.Array, float] | None = None
-) -> jax.Array:
-    """Mean negative log likelihood of each level, then the share of the detail not foreseen, shape (levels + 1,)."""
-    logits, foreseen = forward(params, config, batch.played, batch.heard, batch.cond, batch.target, drop)
-    nats = [
+def _nats(params: Tree, config: LMConfig, batch: Batch, drop: tuple[jax.Array, float] | None = None) -> jax.Array:
+    """Mean negative log likelihood of each level, shape (levels,)."""
+    logits = forward(params, config, *batch, drop)
+    return jnp.stack([
         optax.softmax_cross_entropy_with_integer_labels(rows, batch.target[..., level]).mean()
         for level, rows in enumerate(logits)
-    ]
-    detail = summed(details, batch.finer)
-    return jnp.stack([*nats, jnp.mean((foreseen - detail) ** 2) / jnp.mean(detail**2)])
+    ])  # fmt: skip
 
 
 def _start(config: LMConfig, codec: Path) -> Tree:
     """Fresh parameters; embeddings of codes begin as the codec's own vectors, turned at random."""
     params = init_params(config, 0)
-    books = read_tree(codec)[0]["codebooks"][: config.levels]
+    books = read_tree(codec)[0]["codebooks"]
     turn = np.linalg.qr(np.random.default_rng(0).normal(size=(config.depth_width, config.depth_width)))[0]
     turned = books @ turn[: books.shape[-1]]
     length = np.sqrt((turned**2).sum(axis=-1).mean())
@@ -81,8 +75,8 @@ def _fitted(config: LMConfig, codec: Path, earlier: Path) -> Tree:
     """
     old, about = read_tree(earlier)
     levels = int(about["config"]["levels"])
-    same = {"detail": config.detail, **about["config"], "levels": config.levels}
-    if same != dataclasses.asdict(config):
+    same = {name: value for name, value in about["config"].items() if name != "levels"}
+    if same != {name: value for name, value in dataclasses.asdict(config).items() if name != "levels"}:
         raise ValueError(f"{earlier} is a model of other sizes, {about['config']}: train without --from")
     fresh = _start(config, codec)
     fitted = {**fresh, **{name: jax.tree.map(jnp.asarray, leaf) for name, leaf in old.items()}}
@@ -93,24 +87,11 @@ def _fitted(config: LMConfig, codec: Path, earlier: Path) -> Tree:
     fitted["enter"] = {"kernel": jnp.asarray(old["enter"]["kernel"]) * (config.levels / levels) ** 0.5}
     fitted["nothing"] = jnp.asarray(old["nothing"]) * (levels / config.levels) ** 0.5
     wide = min(levels, config.levels) * config.depth_width
-    for name in ("kernel", "bias"):
-        before, after = jnp.asarray(old["descend"][name]), fresh["descend"][name].at[..., :wide]
-        kept = after.set(before[..., :wide])
-        if "detail_in" in old:
-            kept = kept.at[..., -config.depth_width :].set(before[..., -config.depth_width :])
-        fitted["descend"] = {**fitted["descend"], name: kept}
+    fitted["descend"] = {
+        name: fresh["descend"][name].at[..., :wide].set(jnp.asarray(old["descend"][name])[..., :wide])
+        for name in ("kernel", "bias")
+    }
     return fitted
-
-
-_FORESEES = ("descend", "detail_in", "detail_out")
-
-
-def _only_detail(moves: Tree, config: LMConfig) -> Tree:
-    """Return moves of what foresees the detail, and zeros for everything else."""
-    own = jnp.arange((config.levels + 1) * config.depth_width) >= config.levels * config.depth_width
-    kept = {name: moves[name] for name in _FORESEES}
-    kept["descend"] = jax.tree.map(lambda move: jnp.where(own, move, 0.0), moves["descend"])
-    return {**jax.tree.map(jnp.zeros_like, moves), **kept}
 
 
 def train(
@@ -130,33 +111,27 @@ def train(
     rows = workers.rows(settings["batch"])
     sizes = {field.name for field in dataclasses.fields(LMConfig)}
     config = LMConfig(**{name: value for name, value in settings.items() if name in sizes})
-    songs = load_songs(corpus, tokens, styles, config.levels)
+    songs = load_songs(corpus, tokens, styles)
     training = [song for song in songs if song.split == "train"]
     valid = [song for song in songs if song.split == "valid" and song.frames >= settings["frames"]][:_VALID_SONGS]
     checks = {} if not valid else {"valid": fixed_batch(valid, settings["frames"], steered=True),
               "style only": fixed_batch(valid, settings["frames"], steered=False),
               "heard": fixed_batch(valid, settings["frames"], steered=False, hears=True)}  # fmt: skip
     optimiser = _optimiser(settings)
-    weights = jnp.asarray([*settings["level_weights"], config.levels * settings["detail_weight"]])
-    alone, details = bool(settings["detail_alone"]), jnp.asarray(read_tree(codec)[0]["details"])
-    if alone and earlier is None and not resume:
-        raise ValueError("detail_alone keeps what an earlier model has learnt: name one with --from")
+    weights = jnp.asarray(settings["level_weights"])
 
     @jax.jit
     @jax.default_matmul_precision(settings["products"])
     def update(params: Tree, state: Tree, rate: float, seed: int, batch: Batch) -> tuple[Tree, Tree, jax.Array]:
         def loss(params: Tree) -> tuple[jax.Array, jax.Array]:
-            if alone:
-                params = {**lax.stop_gradient(params), **{name: params[name] for name in _FORESEES}}
-            errors = _errors(params, config, details, batch, (jax.random.key(seed), settings["dropout"]))
-            return errors[-1] if alone else (errors * weights).sum() / config.levels, errors
+            nats = _nats(params, config, batch, (jax.random.key(seed), settings["dropout"]))
+            return (nats * weights).mean(), nats
 
-        gradient, errors = jax.grad(loss, has_aux=True)(params)
+        gradient, nats = jax.grad(loss, has_aux=True)(params)
         change, state = optimiser.update(gradient, state, params)
-        change = _only_detail(change, config) if alone else change
-        return jax.tree.map(lambda value, move: value - rate * move, params, change), state, errors
+        return jax.tree.map(lambda value, move: value - rate * move, params, change), state, nats
 
-    check = jax.jit(lambda params, batch: _errors(params, config, details, batch))
+    check = jax.jit(lambda params, batch: _nats(params, config, batch))
 
     out.mkdir(parents=True, exist_ok=True)
     params = _start(config, codec) if earlier is None else _fitted(config, codec, earlier)

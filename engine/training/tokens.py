@@ -25,9 +25,9 @@ from numpy.typing import NDArray
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from jackdaw.engine.models.tiny import GATE_DB
-from jackdaw.engine.models.tiny_codec import encode_init, encode_step
+from jackdaw.engine.models.tiny_codec import encode_init, encode_latent, quantise
 from jackdaw.engine.models.tiny_lm import NOTHING
-from jackdaw.engine.models.tiny_spectrum import RATE, TOKEN_SAMPLES, analyse_init, analyse_step, turns_of_spectra
+from jackdaw.engine.models.tiny_spectrum import RATE, TOKEN_SAMPLES, analyse_init, analyse_step
 from jackdaw.engine.training._parts import PARTS
 from jackdaw.engine.weights.tensors import read_tree
 
@@ -38,8 +38,9 @@ _CHUNK = 100
 
 
 @jax.jit
-def _encode(params: Mapping[str, Any], state: Any, bands: jax.Array, turns: jax.Array) -> tuple[Any, jax.Array]:
-    return encode_step(params, state, bands, turns)
+def _encode(params: Mapping[str, Any], state: Any, bands: jax.Array) -> tuple[Any, jax.Array]:
+    state, latent = encode_latent(params, state, bands)
+    return state, quantise(params["codebooks"], latent)
 
 
 def divided(labels: Mapping[str, Any]) -> tuple[list[str], list[str]]:
@@ -81,8 +82,8 @@ def tokenise(params: Mapping[str, Any], audio: NDArray[np.float32]) -> NDArray[n
     padded[: frames * TOKEN_SAMPLES] = audio[: frames * TOKEN_SAMPLES]
     ear, state, parts = analyse_init(), encode_init(), []
     for start in range(0, len(padded), size):
-        ear, bands, spectra = analyse_step(ear, padded[start : start + size])
-        state, codes = _encode(params, state, bands, turns_of_spectra(spectra[0], spectra))
+        ear, bands, _ = analyse_step(ear, padded[start : start + size])
+        state, codes = _encode(params, state, bands)
         parts.append(np.asarray(codes, dtype=np.int16))
     return np.concatenate(parts)[:frames]
 

@@ -103,6 +103,22 @@ def test_known_turns_are_kept_nearly(count: int) -> None:
     assert inconsistency(magnitude, phase) < -13.0
 
 
+def test_told_phases_are_kept_and_the_others_follow_them() -> None:
+    x = analyse(band())
+    magnitude, told = np.abs(x).astype(np.float32), np.angle(x[:, :40]).astype(np.float32)
+    state, phase = pghi_step(pghi_init(BINS), magnitude, phases=told)
+    sounding = magnitude > 1e-5 * magnitude.max()
+    sounding[:, [0, *range(40, BINS)]] = False  # DC is real whatever was asked for
+    away = np.abs(np.exp(1j * phase) - np.exp(1j * np.angle(x)))
+    assert away[sounding].max() < 1e-3
+    assert inconsistency(magnitude, phase) < inconsistency(magnitude, reconstruct(magnitude)) - 1.0
+    middle, one = pghi_step(pghi_init(BINS), magnitude[:9], phases=told[:9])
+    end, other = pghi_step(middle, magnitude[9:], phases=told[9:])
+    assert np.concatenate([one, other]).tobytes() == phase.tobytes()
+    assert same(state, end)
+    assert np.isfinite(pghi_step(state, magnitude)[1]).all()
+
+
 def test_a_constant_offset_does_not_wander() -> None:
     x = 0.3 + sweep(200, 400)
     assert inconsistency(magnitudes(x), reconstruct(magnitudes(x))) < -15.0
@@ -187,13 +203,15 @@ def test_arguments_out_of_range_are_named() -> None:
     with pytest.raises(ValueError, match="shape"):
         pghi_step(pghi_init(BINS), np.ones((4, 5), np.float32))
     for shape in ((3, 5), (4, BINS + 1), (4,)):
-        with pytest.raises(ValueError, match="turns"):
-            pghi_step(pghi_init(BINS), np.ones((4, BINS), np.float32), np.zeros(shape, np.float32))
+        for name in ("turns", "phases"):
+            with pytest.raises(ValueError, match=name):
+                pghi_step(pghi_init(BINS), np.ones((4, BINS), np.float32), **{name: np.zeros(shape, np.float32)})
     for bad in (np.nan, np.inf, 7.0):
-        turns = np.zeros((4, 5), np.float32)
-        turns[3, 4] = bad
-        with pytest.raises(ValueError, match="frame 3 "):
-            pghi_step(pghi_init(BINS), np.ones((4, BINS), np.float32), turns)
+        low = np.zeros((4, 5), np.float32)
+        low[3, 4] = bad
+        for name in ("turns", "phases"):
+            with pytest.raises(ValueError, match="frame 3 "):
+                pghi_step(pghi_init(BINS), np.ones((4, BINS), np.float32), **{name: low})
     with pytest.raises(ValueError, match="tolerance"):
         pghi_step(pghi_init(BINS), np.ones((4, BINS), np.float32), tolerance=1.0)
     one = np.ones((2, 3), np.float32)

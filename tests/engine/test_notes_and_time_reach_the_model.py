@@ -8,6 +8,7 @@ import pytest
 from players import Reader, playing, wait_for
 
 from jackdaw.dsp import ffi, lib
+from jackdaw.engine._transport import _rounded
 from jackdaw.engine.models.beep import Beep
 from jackdaw.engine.models.contract import Audio, Clock, Controls, StreamSpec
 from jackdaw.engine.options import Options
@@ -159,6 +160,19 @@ def test_the_clock_is_that_of_the_block_in_which_the_step_is_heard(rate: int, lo
         assert clock.bpm == bpm
         assert clock.beats_per_bar == 4
         assert clock.beat == pytest.approx((2.5 + heard_at * bpm / 60) % 4, abs=2e-3)
+
+
+@pytest.mark.parametrize(("rate", "bpm"), [(48000, 120.0), (48000, 125.0), (44100, 120.0), (96000, 90.0)])
+def test_equal_times_are_equal_numbers_from_whatever_block_they_are_counted(rate: int, bpm: float) -> None:
+    # at 120 beats a minute and 48 kHz, a twelfth of all frames lie midway between two ten-thousandths of a beat
+    per_frame = bpm / 60.0 / rate
+    for frame in range(1440, 200_000, 479):
+        told = set()
+        for block in range(0, frame, 512):
+            beat = block / rate * bpm / 60.0
+            told.add(_rounded(beat // 1 + beat % 1 + (frame - block) / rate * bpm / 60.0, 4))
+        (beat,) = told
+        assert abs(beat - frame * per_frame % 4) % 4 < 6e-5
 
 
 def test_a_transport_that_stands_or_has_no_tempo_gives_no_clock() -> None:

@@ -74,7 +74,7 @@ def test_a_query_finds_in_a_ring_what_the_plain_formula_does(heads: int, window:
 
 
 @pytest.mark.parametrize(
-    ("levels", "codes", "size", "rows"), [(8, 1024, 158, 2), (14, 1024, 96, 1), (1, 4, 3, 1), (5, 17, 9, 40)]
+    ("levels", "codes", "size", "rows"), [(8, 1024, 158, 2), (24, 1024, 160, 1), (1, 4, 3, 1), (5, 17, 9, 40)]
 )
 def test_the_search_finds_what_the_plain_one_does(levels: int, codes: int, size: int, rows: int) -> None:
     rng = np.random.default_rng(4)

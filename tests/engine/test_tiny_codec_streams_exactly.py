@@ -14,7 +14,7 @@ from jackdaw.engine.models.tiny_codec_io import TinyCodec
 from jackdaw.engine.models.tiny_spectrum import BANDS, FRAMES_PER_TOKEN, LOOKAHEAD, TOKEN_SAMPLES, TURNS
 
 CONFIG = CodecConfig(
-    width=48, hidden=64, latent=24, levels=6, codebook=128, detail=12, detail_levels=2, treble=4, teller=16
+    width=48, hidden=64, latent=24, codebook=128, sound_levels=4, tone_levels=3, envelope_levels=2, components=40
 )
 TOKENS = 12
 SPLITS = st.lists(st.integers(1, 5), min_size=1, max_size=TOKENS)
@@ -34,10 +34,15 @@ def audio():
     return stereo.astype(np.float32)
 
 
+def synthesised(bands, phases):
+    _, made = tiny_spectrum.synthesise_step(tiny_spectrum.synthesise_init(), bands, None, phases)
+    return made
+
+
 def heard_in(samples):
-    """Bands and turns of a whole stream."""
+    """Bands and low phases of a whole stream."""
     _, bands, spectra = tiny_spectrum.analyse_step(tiny_spectrum.analyse_init(), samples)
-    return bands, tiny_spectrum.turns_of_spectra(np.zeros_like(spectra[0]), spectra)
+    return bands, tiny_spectrum.phases_of_spectra(spectra)
 
 
 @cache
@@ -76,7 +81,7 @@ def test_encoding_in_pieces_gives_the_same_codes(sizes):
     ear, state, parts = tiny_spectrum.analyse_init(), tiny_codec.encode_init(CONFIG), []
     for piece in pieces(sizes):
         ear, bands, spectra = tiny_spectrum.analyse_step(ear, audio()[scaled(piece, TOKEN_SAMPLES)])
-        state, codes = encode()(state, bands, tiny_spectrum.turns_of_spectra(spectra[0], spectra))
+        state, codes = encode()(state, bands, tiny_spectrum.phases_of_spectra(spectra))
         parts.append(codes)
     np.testing.assert_array_equal(np.concatenate(parts), whole)
     assert whole.shape == (TOKENS, CONFIG.levels)
@@ -85,17 +90,18 @@ def test_encoding_in_pieces_gives_the_same_codes(sizes):
 
 @settings(max_examples=8, deadline=None)
 @given(SPLITS)
-def test_decoding_in_pieces_gives_the_same_bands_and_turns(sizes):
+def test_decoding_in_pieces_gives_the_same_bands_and_angles(sizes):
     codes = np.random.default_rng(1).integers(0, CONFIG.codebook, (TOKENS, CONFIG.levels)).astype(np.int32)
-    _, whole, turned = decode()(tiny_codec.decode_init(CONFIG), codes)
+    _, whole, *angles = decode()(tiny_codec.decode_init(CONFIG), codes)
     state, parts = tiny_codec.decode_init(CONFIG), []
     for piece in pieces(sizes):
         state, *made = decode()(state, codes[piece])
         parts.append(made)
-    parts, turns = (np.concatenate(part) for part in zip(*parts, strict=True))
+    parts, *pieced = (np.concatenate(part) for part in zip(*parts, strict=True))
     np.testing.assert_allclose(parts, whole, rtol=1e-4, atol=1e-4)
-    np.testing.assert_allclose(np.exp(1j * turns), np.exp(1j * np.asarray(turned)), atol=0.05)
-    assert turned.shape == (TOKENS * FRAMES_PER_TOKEN, TURNS)
+    for one, other in zip(pieced, angles, strict=True):
+        np.testing.assert_allclose(np.exp(1j * one), np.exp(1j * np.asarray(other)), atol=0.05)
+        assert one.shape == (TOKENS * FRAMES_PER_TOKEN, TURNS)
     assert whole.shape == (TOKENS * FRAMES_PER_TOKEN, 3, BANDS)
     assert np.all(np.asarray(whole) >= 0)
 
@@ -103,15 +109,33 @@ def test_decoding_in_pieces_gives_the_same_bands_and_turns(sizes):
 @settings(max_examples=8, deadline=None)
 @given(SPLITS)
 def test_spectra_and_synthesis_in_pieces_give_the_same_samples(sizes):
-    _, whole = tiny_spectrum.synthesise_step(tiny_spectrum.synthesise_init(3), *heard_in(audio()))
-    ear, state, parts = tiny_spectrum.analyse_init(), tiny_spectrum.synthesise_init(3), []
-    before = np.zeros((2, tiny_spectrum.BINS), np.complex64)
-    for piece in pieces(sizes):
-        ear, bands, spectra = tiny_spectrum.analyse_step(ear, audio()[scaled(piece, TOKEN_SAMPLES)])
-        state, made = tiny_spectrum.synthesise_step(state, bands, tiny_spectrum.turns_of_spectra(before, spectra))
-        before = spectra[-1]
-        parts.append(made)
-    np.testing.assert_allclose(np.concatenate(parts), whole, atol=1e-4)
+    _, _, spectra = tiny_spectrum.analyse_step(tiny_spectrum.analyse_init(), audio())
+    bands, phases = heard()
+    turns = tiny_spectrum.turns_of_spectra(np.zeros_like(spectra[0]), spectra)
+    for low in ((turns, None), (None, phases)):
+        _, whole = tiny_spectrum.synthesise_step(tiny_spectrum.synthesise_init(3), bands, *low)
+        ear, state, parts = tiny_spectrum.analyse_init(), tiny_spectrum.synthesise_init(3), []
+        before = np.zeros((2, tiny_spectrum.BINS), np.complex64)
+        for piece in pieces(sizes):
+            ear, some, spectra = tiny_spectrum.analyse_step(ear, audio()[scaled(piece, TOKEN_SAMPLES)])
+            given = (tiny_spectrum.turns_of_spectra(before, spectra), None)
+            given = given if low[1] is None else (None, tiny_spectrum.phases_of_spectra(spectra))
+            state, made = tiny_spectrum.synthesise_step(state, some, *given)
+            before = spectra[-1]
+            parts.append(made)
+        np.testing.assert_allclose(np.concatenate(parts), whole, atol=1e-4)
+
+
+def test_known_phases_give_low_tones_back_as_they_were():
+    time = np.arange(50 * TOKEN_SAMPLES) / tiny_spectrum.RATE
+    tones = sum(np.sin(2 * np.pi * f * time + f) for f in (82.4, 110.0, 116.5, 329.6, 554.4, 1108.7))
+    sound = np.repeat(0.1 * tones[:, None], 2, axis=1).astype(np.float32)
+    bands, phases = heard_in(sound)
+    made = synthesised(bands, phases)[LOOKAHEAD:]
+    known = slice(LOOKAHEAD, len(made))
+    assert np.std((made - sound[: len(made)])[known]) < 0.03 * np.std(sound)
+    _, turned = tiny_spectrum.synthesise_step(tiny_spectrum.synthesise_init(), bands, np.zeros_like(phases))
+    assert np.std((turned[LOOKAHEAD:] - sound[: len(made)])[known]) > 0.5 * np.std(sound)
 
 
 def test_a_kept_state_goes_on_as_if_never_stopped():
@@ -139,7 +163,10 @@ def test_two_low_notes_a_semitone_apart_both_sound():
     time = np.arange(100 * TOKEN_SAMPLES) / tiny_spectrum.RATE
     pitches = 110.0 * 2 ** (np.array([0, 1]) / 12)
     tones = 0.3 * np.sin(2 * np.pi * pitches[:, None] * time).sum(axis=0)
-    bands, turns = heard_in(np.repeat(tones[:, None], 2, axis=1).astype(np.float32))
+    _, bands, spectra = tiny_spectrum.analyse_step(
+        tiny_spectrum.analyse_init(), np.repeat(tones[:, None], 2, axis=1).astype(np.float32)
+    )
+    turns = tiny_spectrum.turns_of_spectra(np.zeros_like(spectra[0]), spectra)
     level = {}
     for name, known in (("known", turns), ("none", np.zeros_like(turns))):
         _, made = tiny_spectrum.synthesise_step(tiny_spectrum.synthesise_init(), bands, known)
@@ -156,52 +183,68 @@ def test_synthesis_lags_by_the_look_ahead_that_is_told():
     # A click comes out where it went in, LOOKAHEAD later, to within a hop.
     click = np.zeros((TOKENS * TOKEN_SAMPLES, 2), np.float32)
     click[10000] = 1.0
-    _, made = tiny_spectrum.synthesise_step(tiny_spectrum.synthesise_init(), *heard_in(click))
+    made = synthesised(*heard_in(click))
     centre = np.average(np.arange(len(made)), weights=np.sum(made**2, axis=1))
     assert abs(centre - (10000 + LOOKAHEAD)) < tiny_spectrum.HOP
 
 
-@pytest.mark.parametrize("levels", [2, CONFIG.sound_levels, CONFIG.sound_levels + 1, CONFIG.levels])
-def test_fewer_levels_decode_too_and_codes_have_a_latent(levels):
-    codes = np.random.default_rng(1).integers(0, CONFIG.codebook, (3, CONFIG.levels)).astype(np.int32)[:, :levels]
-    latent = np.asarray(tiny_codec.codes_to_latent(params(), codes))
-    books = [*np.asarray(params()["codebooks"]), *np.asarray(params()["details"])]
-    sums = [np.zeros((3, book.shape[-1]), np.float32) for book in (books[0], books[-1])]
-    for k in range(levels):
-        sums[k >= CONFIG.sound_levels] += books[k][codes[:, k]]
-    np.testing.assert_allclose(latent, np.concatenate(sums, axis=1), atol=1e-5)
-    _, made, _ = decode()(tiny_codec.decode_init(CONFIG), codes)
+@pytest.mark.parametrize("levels", [2, CONFIG.sound_levels, CONFIG.sound_levels + 1, CONFIG.levels - 1, CONFIG.levels])
+def test_fewer_levels_decode_too(levels):
+    codes = np.random.default_rng(1).integers(0, CONFIG.codebook, (3, CONFIG.levels)).astype(np.int32)
+    state, made, turns, phases = decode()(tiny_codec.decode_init(CONFIG), codes[:, :levels])
+    after, whole, *_ = decode()(tiny_codec.decode_init(CONFIG), codes)
     assert made.shape == (3 * FRAMES_PER_TOKEN, 3, BANDS)
+    assert turns.shape == (3 * FRAMES_PER_TOKEN, TURNS)
+    assert (phases is None) == (levels <= CONFIG.sound_levels)
+    assert np.any(np.asarray(made) != np.asarray(whole)) == (levels < CONFIG.levels)
+    if levels >= CONFIG.sound_levels:  # the detail is put in after the network
+        jax.tree.map(np.testing.assert_array_equal, state, after)
 
 
-def test_the_first_turn_of_a_token_frame_is_not_read():
-    # it comes from the frame before, and what is heard may begin anywhere
-    bands, turns = heard()
-    others = turns.copy()
-    others[::FRAMES_PER_TOKEN] += 1.0
-    state = tiny_codec.encode_init(CONFIG)
-    np.testing.assert_array_equal(encode()(state, bands, turns)[1], encode()(state, bands, others)[1])
+def told_wholly(bands, phases, made):
+    """Bands and phases of a decoder that made `made`, all of the detail being told."""
+    count = len(bands) // FRAMES_PER_TOKEN
+    expect = {"project": np.zeros((1, tiny_detail.ENVELOPE), np.float32), "offset": np.float32(-3.0)}
+    detail, said = {"components": np.eye(tiny_detail.TONES, dtype=np.float32), "expect": expect}, np.zeros((count, 1))
+    moved, angles = tiny_detail.with_tones(detail, made, tiny_detail.tones_told(detail, bands, phases))
+    told = tiny_detail.envelope_told(detail, said, bands)
+    return np.asarray(tiny_detail.with_envelope(detail, moved, said, told)), np.asarray(angles)
 
 
-def test_detail_tells_where_a_low_note_lies_between_bins():
-    # A flat and A have their peak in the same bin; the arrow of its turn tells the frequency.
-    time = np.arange(TOKENS * TOKEN_SAMPLES) / tiny_spectrum.RATE
-    for pitch in (110.0 * 2 ** (-1 / 12), 110.0):
-        tone = 0.3 * np.sin(2 * np.pi * pitch * time)
-        bands, turns = heard_in(np.repeat(tone[:, None], 2, axis=1).astype(np.float32))
-        assert (bands[8:, 2].argmax(axis=1) == 4).all()
-        cosine, sine = np.asarray(tiny_detail.features(bands, turns))[2:, [4, TURNS + 4]].T
-        frequency = 100.0 + np.arctan2(sine, cosine) / (2 * np.pi) * tiny_spectrum.RATE / tiny_spectrum.HOP
-        np.testing.assert_allclose(frequency, pitch, atol=1.0)
+def test_what_is_told_of_the_detail_is_put_in():
+    # a decoder that made nothing of the tones, and all of it 6 dB too quiet
+    bands, phases = heard()
+    made = 0.5 * np.broadcast_to(bands.mean(axis=0), bands.shape)
+    moved, angles = told_wholly(bands, phases, made)
+    sounding = bands[8:, 2, 1:TURNS] > 1e-4
+    away = np.exp(1j * angles[8:, 1:]) - np.exp(1j * phases[8:, 1:])
+    assert np.abs(away[sounding]).max() < 1e-3
+    envelopes = [np.asarray(tiny_detail.envelope(x)) for x in (bands, moved, made)]
+    np.testing.assert_allclose(envelopes[1], envelopes[0], atol=1e-3)
+    assert np.abs(envelopes[2] - envelopes[0]).max() > 0.5
+    kept = moved[8:, 0] / np.maximum(moved[8:, 2], 1e-9)  # left beside mid, as it was made
+    np.testing.assert_allclose(kept, made[8:, 0] / np.maximum(made[8:, 2], 1e-9), rtol=1e-3)
 
 
-def test_detail_of_treble_follows_its_noise():
+def test_silence_is_told_and_stays_silent():
+    bands, phases = np.zeros((8, 3, BANDS), np.float32), np.zeros((8, TURNS), np.float32)
+    assert not np.asarray(tiny_detail.tones(bands, phases)).any()
+    for made in (bands, bands + 1e-3):
+        moved, angles = told_wholly(bands, phases, made)
+        assert np.isfinite(angles).all()
+        assert moved.max() <= 1e-3
+    codes = encode()(tiny_codec.encode_init(CONFIG), bands, phases)[1]
+    assert np.isfinite(np.asarray(decode()(tiny_codec.decode_init(CONFIG), codes)[1])).all()
+
+
+def test_envelopes_follow_noise():
     rng = np.random.default_rng(3)
     noise = 0.05 * rng.normal(size=(TOKENS * TOKEN_SAMPLES, 2)).astype(np.float32)
     noise[len(noise) // 2 :] *= 2.0
-    told = np.asarray(tiny_detail.features(*heard_in(noise)))[:, -FRAMES_PER_TOKEN * tiny_detail.GROUPS :]
-    rise = told[TOKENS // 2 + 1 :].mean() - told[1 : TOKENS // 2].mean()
-    assert rise == pytest.approx(np.log(2.0) / tiny_spectrum.SPREAD, abs=0.02)
+    told = np.asarray(tiny_detail.envelope(heard_in(noise)[0]))
+    rise = told[TOKENS // 2 + 1 :].mean(axis=0) - told[1 : TOKENS // 2].mean(axis=0)
+    assert rise.mean() == pytest.approx(np.log(2.0), abs=0.02)
+    assert told.shape == (TOKENS, tiny_detail.ENVELOPE)
 
 
 @pytest.mark.parametrize("samples", [1, TOKEN_SAMPLES, 5 * TOKEN_SAMPLES + 7])
@@ -224,15 +267,16 @@ def test_wrong_shapes_are_refused():
         tiny_spectrum.synthesise_step(
             tiny_spectrum.synthesise_init(), np.zeros((4, 3, BANDS), np.float32), np.zeros((3, TURNS), np.float32)
         )
+    with pytest.raises(ValueError, match="phases has shape"):
+        synthesised(np.zeros((4, 3, BANDS), np.float32), np.zeros((4, TURNS + 1), np.float32))
 
 
 def test_no_codes_mean_rumble():
     loud = params() | {"codebooks": 40.0 * np.asarray(params()["codebooks"])}
     codes = np.random.default_rng(2).integers(0, CONFIG.codebook, (TOKENS, CONFIG.levels)).astype(np.int32)
-    after, logs, _ = tiny_codec.decode_latent(
-        loud, tiny_codec.decode_init(CONFIG), tiny_codec.codes_to_latent(loud, codes), config=CONFIG
-    )
+    said = tiny_codec.summed(loud["codebooks"], codes[:, : CONFIG.sound_levels])
+    after, logs, _ = tiny_codec.decode_latent(loud, tiny_codec.decode_init(CONFIG), said, config=CONFIG)
     assert np.any(np.asarray(logs)[..., :2] > np.asarray(logs)[..., 2:3])
-    state, made, _ = tiny_codec.decode_step(loud, tiny_codec.decode_init(CONFIG), codes, config=CONFIG)
+    state, made, *_ = tiny_codec.decode_step(loud, tiny_codec.decode_init(CONFIG), codes, config=CONFIG)
     assert np.all(np.asarray(made)[..., :2] <= np.asarray(made)[..., 2:3])
     jax.tree.map(np.testing.assert_array_equal, state, after)

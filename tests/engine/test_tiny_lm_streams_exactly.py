@@ -17,7 +17,6 @@ from jackdaw.engine.models.tiny_lm import (
     SOBER,
     LMConfig,
     condition,
-    detail,
     forward,
     init_params,
     level_logits,
@@ -25,7 +24,7 @@ from jackdaw.engine.models.tiny_lm import (
 from jackdaw.engine.models.tiny_lm_stream import advance, by_level, init_row, sampling_noise, step
 
 CONFIG = LMConfig(
-    levels=3, detail=5, codebook=64, layers=2, width=32, heads=2, depth_width=16, depth_hidden=16, window=10, period=32
+    levels=3, codebook=64, layers=2, width=32, heads=2, depth_width=16, depth_hidden=16, window=10, period=32
 )
 FRAMES = 75  # more than seven windows, two periods
 STEP = jax.jit(partial(step, config=CONFIG))
@@ -63,33 +62,30 @@ def generate(params, row, frames, seed=7, temperature=1.0, top_k=20, start=0, gu
     out = []
     for frame in range(start, start + frames):
         noise = NOISE(seed, frame)[None]
-        rows, played, _ = STEP(by_level(params), rows=rows, played=played, noise=noise, **given)
+        rows, played = STEP(by_level(params), rows=rows, played=played, noise=noise, **given)
         out.append(np.asarray(played[0]))
     return rows[0], np.stack(out)
 
 
 @jax.jit
 def frame_logits(params, rows, played, heard, cond, target):
-    """Advance rows by one frame; return every level's logits and the detail, where the codes are the target's."""
+    """Advance rows by one frame; return every level's logits where the coarser levels are the target's."""
     rows, outlook = advance(params, CONFIG, rows, played, heard, cond)
     coarser, logits = jnp.zeros_like(outlook[:, 0]), []
     for level in range(CONFIG.levels):
         logits.append(level_logits(params, level, outlook[:, level], coarser))
         coarser = coarser + params["codes"][level][target[:, level]]
-    return rows, [*logits, detail(params, outlook[:, CONFIG.levels], coarser)]
+    return rows, logits
 
 
-def test_step_by_step_gives_the_logits_and_detail_of_the_whole_sequence(params):
+def test_step_by_step_gives_the_logits_of_the_whole_sequence(params):
     played, heard, cond, target = example()
-    logits, foreseen = forward(params, CONFIG, played, heard, cond, target)
-    whole = [*logits, foreseen]
-    assert foreseen.shape == (*target.shape[:2], CONFIG.detail)
-    assert np.std(foreseen) > 0
+    whole = forward(params, CONFIG, played, heard, cond, target)
     rows = [init_row(CONFIG), init_row(CONFIG)]
     for frame in range(FRAMES):
         given = (played[:, frame], heard[:, frame], cond[:, frame], target[:, frame])
         rows, logits = frame_logits(by_level(params), rows, *given)
-        for level in range(CONFIG.levels + 1):
+        for level in range(CONFIG.levels):
             np.testing.assert_allclose(logits[level], whole[level][:, frame], atol=2e-4)
 
 
@@ -109,7 +105,7 @@ def test_rows_side_by_side_are_as_alone_and_do_not_leak(params):
                 now[order.index(changed)] = frame % CONFIG.codebook
             given = (now, heard[order, frame], cond[order, frame], target[order, frame])
             rows, level = frame_logits(by_level(params), rows, *given)
-            out.append(np.stack(level[:-1])[:, [order.index(row) for row in sorted(order)]])
+            out.append(np.stack(level)[:, [order.index(row) for row in sorted(order)]])
         return np.stack(out)
 
     together = logits([0, 1, 2, 3])
@@ -136,8 +132,8 @@ def test_what_lies_behind_the_reach_of_all_layers_is_forgotten(params):
     reach = CONFIG.layers * (CONFIG.window - 1)
     other = played.copy()
     other[:, : FRAMES - reach - 1] = 5
-    last = [logits[:, -1] for logits in forward(params, CONFIG, played, heard, cond, target)[0]]
-    again = [logits[:, -1] for logits in forward(params, CONFIG, other, heard, cond, target)[0]]
+    last = [logits[:, -1] for logits in forward(params, CONFIG, played, heard, cond, target)]
+    again = [logits[:, -1] for logits in forward(params, CONFIG, other, heard, cond, target)]
     np.testing.assert_allclose(last[0], again[0], atol=1e-5)
 
 
@@ -191,15 +187,14 @@ def test_guidance_moves_each_level_by_its_own_weight(params):
     noise, rows = NOISE(1, 0)[None], [init_row(CONFIG), init_row(CONFIG)]
     still = {"temperature": np.float32([0.0]), "top_k": np.int32([CONFIG.codebook])}
     weights = np.float32([4.0, 0.0, 6.0, 0.0])
-    _, codes, foreseen = STEP(by_level(params), rows=rows, noise=noise, guidance=weights[None, None], **given, **still)
+    _, codes = STEP(by_level(params), rows=rows, noise=noise, guidance=weights[None, None], **given, **still)
     both = np.concatenate([played[:1, 0]] * 2), heard[:, 0], 3 * cond[:, 0], np.concatenate([codes] * 2)
     _, logits = frame_logits(by_level(params), rows, *both)
     weights = np.pad(weights, (0, CONFIG.levels))
-    plain = [int(np.argmax(steered)) for steered, _ in logits[:-1]]
+    plain = [int(np.argmax(steered)) for steered, _ in logits]
     guided = [
-        int(np.argmax(steered + w * (steered - free))) for (steered, free), w in zip(logits[:-1], weights, strict=False)
+        int(np.argmax(steered + w * (steered - free))) for (steered, free), w in zip(logits, weights, strict=False)
     ]
-    np.testing.assert_allclose(foreseen[0], logits[-1][0], atol=1e-4)  # the detail is of the row that is led
     moved = [a != b for a, b in zip(plain, guided, strict=True)]
     assert moved == [w > 0 for w in weights[: CONFIG.levels]]  # so that either can be told
     assert codes[0].tolist() == guided
