@@ -37,7 +37,7 @@ __all__ = [
 _ROOT = 0.5
 _NOTHING = 1e-9
 _SILENT = 1e-3
-"""Energy of compressed tones, below which they are told as fainter than 1."""
+"""Length of compressed tones below which they are told as shorter than 1: some 140 dB below a full-scale sine."""
 TONES = 2 * FRAMES_PER_TOKEN * TURNS
 """Numbers that :func:`tones` gives: real parts, then imaginary ones."""
 

@@ -22,8 +22,14 @@ __all__ = ["audibility", "principal", "start_codebooks", "start_networks"]
 
 _ROUNDS = 10
 _PIECE = 16384
-_IDLE = 8
-"""Codes chosen less often than this in a round are wasted."""
+_STEADY = 2
+"""Of the rounds, the last ones, in which no code begins elsewhere."""
+_IDLE = 0.25
+"""Codes chosen less often than this, in parts of the mean, are wasted."""
+_BESIDE = 0.1
+"""How far from a busy code, towards one of its vectors, an idle one begins. What is left over after some levels has
+hardly a direction: a vector of it is nearer to what is short than to any other, so codes that begin as vectors stay
+alone."""
 _LOUDEST = 4.0
 """Standard deviation of the first component of the latent."""
 
@@ -93,9 +99,9 @@ def start_codebooks(latent: Floats, told_by: Floats, seed: int, codebook: int, n
     draw, rest, books = np.random.default_rng(seed), latent.copy(), []
     for told in track(told_by, description=name):
         wanted = rest * told
-        book = wanted[draw.choice(len(wanted), codebook, replace=False)]
-        for _ in range(_ROUNDS):
-            book = _centres(wanted, book, draw)
+        book = _BESIDE * wanted[draw.choice(len(wanted), codebook, replace=False)]
+        for number in range(_ROUNDS):
+            book = _centres(wanted, book, draw, settled=number >= _ROUNDS - _STEADY)
         books.append(book.astype(jnp.bfloat16).astype(np.float32))
         rest -= books[-1][_nearest(wanted, books[-1])]
     return np.stack(books)
@@ -110,14 +116,16 @@ def _nearest(rest: Floats, book: Floats) -> NDArray[np.int32]:
     return np.concatenate([np.asarray(_assign(book, rest[at : at + _PIECE])) for at in range(0, len(rest), _PIECE)])
 
 
-def _centres(rest: Floats, book: Floats, draw: np.random.Generator) -> Floats:
-    """One round: every vector of the book moves into the middle of those nearest to it; idle ones begin elsewhere."""
+def _centres(rest: Floats, book: Floats, draw: np.random.Generator, *, settled: bool) -> Floats:
+    """One round: every vector of the book moves into the middle of those nearest to it; idle ones, to a busy one."""
     codes = _nearest(rest, book)
     count = np.bincount(codes, minlength=len(book))
     order = np.argsort(codes, kind="stable")
     used = np.flatnonzero(count)
-    sums = np.add.reduceat(rest[order], (np.cumsum(count) - count)[used], axis=0)
-    moved: Floats = rest[draw.choice(len(rest), len(book))]
-    busy = count[used] >= _IDLE
-    moved[used[busy]] = sums[busy] / count[used[busy], None]
+    moved = book.copy()
+    moved[used] = np.add.reduceat(rest[order], (np.cumsum(count) - count)[used], axis=0) / count[used, None]
+    if not settled:
+        idle = np.flatnonzero(count < _IDLE * len(rest) / len(book))
+        near = draw.choice(len(rest), len(idle))
+        moved[idle] = (1 - _BESIDE) * moved[codes[near]] + _BESIDE * rest[near]
     return moved
