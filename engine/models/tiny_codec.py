@@ -21,7 +21,8 @@ functions take leading batch dimensions, which the state must share. Nothing her
 Params are a dict: ``encoder`` (``mean``, ``project``, and the networks' trees ``net`` and ``score``), ``codebooks``,
 float32 of shape (sound_levels, codebook, latent + SCORE), ``decoder``, a network's own tree, and ``detail``: the
 codebooks ``tones`` (tone_levels, codebook, components) and ``envelope`` (envelope_levels, codebook, ENVELOPE), and what
-``tiny_detail`` takes, ``components`` and ``expect``.
+``tiny_detail`` takes, ``components`` and ``expect``; and ``ceiling``, logarithms of the magnitudes (BANDS,) that no
+band that the network makes exceeds.
 """
 
 from collections.abc import Mapping
@@ -75,7 +76,6 @@ SCORE_WEIGHTS = np.repeat(np.array([5.0, 6.0, 8.0], np.float32), [12, 12, 6])
 over music; the first code then tells 2.5 nats of the chord instead of 1.6, and four levels leave 10 % of the sound's
 variance instead of 9 %."""
 
-_LOUDEST = 4.0
 _PATHS = 4  # as in dsp/xla/nearest.cpp
 
 Params = Mapping[str, Any]
@@ -233,6 +233,7 @@ def init_params(rng: Array, config: CodecConfig = _DEFAULT) -> dict[str, Any]:
         "decoder": _Decoder(config).init(second, latent, decode_init(config))["params"],
         "codebooks": books(third, config.sound_levels, sound) * told_by(config),
         "detail": {
+            "ceiling": jnp.zeros(BANDS),
             "components": jnp.eye(tiny_detail.TONES, config.components),
             "expect": {
                 "project": jnp.zeros((sound, tiny_detail.ENVELOPE)),
@@ -430,14 +431,14 @@ def decode_step(
     state, bands, turns, phases
         The next state; magnitudes of left, right and mid, float32 (..., 4 * n, 3, BANDS), linear, >= 0; and what the
         synthesis takes of mid's lowest bins, radians, float32 (..., 4 * n, TURNS): turns and, if a level of the tones
-        is given, phases. What lies below 37.5 Hz is no louder than the band above it: codes of no music can mean a
-        rumble far over full scale.
+        is given, phases. Codes of no music can mean a rumble or a whistle far over full scale: what lies below 37.5 Hz
+        is no louder than the band above it, and no band is louder than its ceiling.
     """
     whole = config.sound_levels, config.sound_levels + config.tone_levels
     sound, tones, envelope = codes[..., : whole[0]], codes[..., whole[0] : whole[1]], codes[..., whole[1] :]
     said, detail = summed(params["codebooks"], sound), params["detail"]
     after, logs, arrows = decode_latent(params, state, said, config=config)
-    bands = jnp.maximum(jnp.exp(jnp.minimum(logs, _LOUDEST)) - FLOOR, 0)
+    bands = jnp.maximum(jnp.exp(jnp.minimum(logs, detail["ceiling"])) - FLOOR, 0)
     turns, phases = jnp.arctan2(arrows[..., 1, :], arrows[..., 0, :]), None
     if tones.shape[-1]:
         bands, phases = tiny_detail.with_tones(detail, bands, summed(detail["tones"], tones))

@@ -2,7 +2,7 @@
 
 Tones are parted into principal components, and their phases turned at random by the same angle in a whole clip, as any
 angle is as good; the envelope is parted from what a linear regression expects of the codes of the sound. What is left
-is quantised by k-means.
+is quantised by k-means. The loudest of what was heard, gains of the clips included, is the ceiling of what is made.
 """
 
 from collections.abc import Iterable
@@ -16,10 +16,13 @@ from numpy.typing import NDArray
 
 from jackdaw.engine.models import tiny_codec, tiny_detail
 from jackdaw.engine.models.tiny_codec import CodecConfig
+from jackdaw.engine.models.tiny_spectrum import BANDS
 from jackdaw.engine.training._codec_start import principal, start_codebooks
 
 __all__ = ["make_detail"]
 
+_BESIDE = 8
+"""Bands to either side of one that count for its ceiling."""
 _RIDGE = 1e-3
 _FOR_COMPONENTS = 1 << 15
 
@@ -50,8 +53,9 @@ def make_detail(
         said = tiny_codec.summed(params["codebooks"], codes)
         return tiny_detail.tones(bands, phases), said, tiny_detail.envelope(bands)
 
-    rows = []
+    rows, loudest = [], np.zeros(BANDS, np.float32)
     for bands, phases in clips:
+        loudest = np.maximum(loudest, np.asarray(bands).max(axis=(0, 1, 2)))
         turned = phases + 2 * np.pi * draw.random((len(phases), 1, 1), np.float32)
         rows.append([np.asarray(part) for part in seen(bands, turned)])
     tones, said, envelope = (np.concatenate(part).reshape(-1, part[0].shape[-1]) for part in zip(*rows, strict=True))
@@ -69,8 +73,15 @@ def make_detail(
         some, whole = jnp.asarray(values[: 1 << 13]), jnp.asarray(books[name])
         left = some - tiny_codec.summed(whole, tiny_codec.quantise(whole, some))
         print(f"{name}: {float((left**2).sum() / (some**2).sum()):.3f} of what is told is lost", flush=True)
-    made = {"components": components, "expect": expect, **books}
+    made = {"ceiling": _ceiling(loudest), "components": components, "expect": expect, **books}
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), made)
+
+
+def _ceiling(loudest: Floats) -> Floats:
+    """Return the ceiling, logarithms (BANDS,), of the greatest magnitudes that were heard."""
+    beside = np.lib.stride_tricks.sliding_window_view(np.pad(loudest, _BESIDE, mode="edge"), 2 * _BESIDE + 1)
+    ceiling: Floats = np.log(beside.max(axis=1) + tiny_codec.FLOOR).astype(np.float32)
+    return ceiling
 
 
 def _rounded(values: Floats) -> Floats:

@@ -271,7 +271,7 @@ def test_wrong_shapes_are_refused():
         synthesised(np.zeros((4, 3, BANDS), np.float32), np.zeros((4, TURNS + 1), np.float32))
 
 
-def test_no_codes_mean_rumble():
+def test_no_codes_mean_rumble_or_whistles():
     loud = params() | {"codebooks": 40.0 * np.asarray(params()["codebooks"])}
     codes = np.random.default_rng(2).integers(0, CONFIG.codebook, (TOKENS, CONFIG.levels)).astype(np.int32)
     said = tiny_codec.summed(loud["codebooks"], codes[:, : CONFIG.sound_levels])
@@ -279,4 +279,9 @@ def test_no_codes_mean_rumble():
     assert np.any(np.asarray(logs)[..., :2] > np.asarray(logs)[..., 2:3])
     state, made, *_ = tiny_codec.decode_step(loud, tiny_codec.decode_init(CONFIG), codes, config=CONFIG)
     assert np.all(np.asarray(made)[..., :2] <= np.asarray(made)[..., 2:3])
+    ceiling = np.minimum(np.quantile(np.asarray(logs), 0.9, axis=(0, 1)), 0.0).astype(np.float32)
+    low = loud | {"detail": loud["detail"] | {"ceiling": ceiling}}
+    _, made, *_ = tiny_codec.decode_step(low, tiny_codec.decode_init(CONFIG), codes[:, :4], config=CONFIG)
+    assert np.all(np.asarray(made) <= np.exp(ceiling))
+    assert np.mean(np.asarray(made)[..., 2:] >= 0.999 * np.exp(ceiling[2:]) - tiny_codec.FLOOR) > 0.05
     jax.tree.map(np.testing.assert_array_equal, state, after)
