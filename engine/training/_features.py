@@ -36,6 +36,7 @@ _LOW, _HIGH = float(np.log(FLOOR)), 1.0
 _STEP = (_HIGH - _LOW) / 255
 _CHUNK = 100 * HOP
 _ANGLE = 2 * np.pi / 256
+_COLUMNS = 3 * BANDS + 2 * TURNS
 
 Packed = NDArray[np.uint8]
 
@@ -138,7 +139,7 @@ class FeatureStore:
         labels = json.loads(label.read_text())
         split = str(labels["split"])
         cached = self._out / f"{label.stem}.npy"
-        if not cached.is_file():
+        if not cached.is_file() or np.load(cached, mmap_mode="r").shape[1] != _COLUMNS:  # of an earlier codec
             partial = self._out / f"{label.stem}.{os.getpid()}.part"
             with partial.open("wb") as file:
                 np.save(file, _pack(label.with_suffix(".flac")))

@@ -17,6 +17,7 @@ from jackdaw.engine.models.contract import Chord, Controls
 from jackdaw.engine.models.tiny_codec import CodecConfig
 from jackdaw.engine.models.tiny_codec_io import TinyCodec
 from jackdaw.engine.training import corpus
+from jackdaw.engine.training._features import FeatureStore
 from jackdaw.engine.weights.tensors import read_tree
 from jackdaw.engine.weights.tiny import load_tiny
 
@@ -146,6 +147,16 @@ def spent(folder: Path, step: str) -> tuple[int, float]:
     if step == "lm":
         return int(about["step"]), float(about["seconds"])
     return int(tree["step"]), float(tree["spent"])
+
+
+def test_features_of_an_earlier_codec_are_made_anew(run: Path, tmp_path: Path) -> None:
+    song = sorted((run / "codec" / "features").glob("*.npy"))[0]
+    whole = np.load(song)
+    np.save(tmp_path / song.name, whole[:, :-1])
+    store = FeatureStore(run / "corpus", tmp_path)
+    for label in (run / "corpus" / "songs").glob("*.json"):
+        store._add(label)
+    np.testing.assert_array_equal(np.load(tmp_path / song.name), whole)
 
 
 @pytest.mark.parametrize("step", ["lm", "codec"])  # in this order: tokens are of the codec as it was
