@@ -216,7 +216,7 @@ def decode_init(config: CodecConfig = _DEFAULT, batch: tuple[int, ...] = ()) -> 
 
 def init_params(rng: Array, config: CodecConfig = _DEFAULT) -> dict[str, Any]:
     """Return random params; `rng` is a JAX key."""
-    first, second, third, fourth, fifth, sixth, seventh = jax.random.split(rng, 7)
+    first, second, third, fourth, fifth, sixth, seventh, eighth = jax.random.split(rng, 8)
     sound = config.latent + SCORE
     latent, values = jnp.zeros((1, sound)), jnp.zeros((1, FRAMES_PER_TOKEN * 3 * BANDS))
 
@@ -236,7 +236,8 @@ def init_params(rng: Array, config: CodecConfig = _DEFAULT) -> dict[str, Any]:
             "ceiling": jnp.zeros(BANDS),
             "components": jnp.eye(tiny_detail.TONES, config.components),
             "expect": {
-                "project": jnp.zeros((sound, tiny_detail.ENVELOPE)),
+                # XLA (0.10.2, CPU) now and then multiplies by rubbish instead of by a constant matrix of equal numbers
+                "project": 0.02 * jax.random.normal(eighth, (sound, tiny_detail.ENVELOPE)),
                 "offset": jnp.full((tiny_detail.ENVELOPE,), CENTRE),
             },
             "tones": books(sixth, config.tone_levels, config.components),
