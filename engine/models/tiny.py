@@ -51,6 +51,7 @@ from jackdaw.engine.models.contract import (
     check_tokens,
 )
 from jackdaw.engine.models.tiny_networks import Networks
+from jackdaw.engine.runtime import cpu
 
 __all__ = ["ALONE", "GATE_DB", "PROGRESSION", "SIZES", "Tiny", "Usual"]
 
@@ -365,6 +366,7 @@ class Tiny:
 
     def warm_up(self, streams: int = 1) -> None:
         """Compile a frame, unguided and guided; with `streams`, also of that many at once (no more than SIZES has)."""
+        cpu.give_back()
         sizes = {1, next((size for size in SIZES if size >= streams), SIZES[-1])}
         for size, guided in product(sorted(sizes), (False, True)):
             if size == 1:
@@ -373,3 +375,4 @@ class Tiny:
                 self._jobs[size, guided].result()
         state, _ = self.step(self.init(0), Controls(), None)
         self.step(state, Controls(), _SILENCE + np.float32(0.1))  # what hears is compiled, too
+        cpu.give_back()

@@ -119,7 +119,7 @@ class CodecConfig:
     codebook: int = 1024
     kernel: int = 7
     decoder_coarse: int = 2
-    decoder_fine: int = 4
+    decoder_fine: int = 3
     encoder: int = 384
     reader: int = 256
     score_levels: int = 2

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["cache_folder", "configure", "settled"]
+__all__ = ["cache_folder", "configure", "give_back", "settled"]
 
 _LARGE_PAGE = 2 << 20
 _ALIGNMENT = 64
@@ -52,6 +52,16 @@ def configure() -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     jax.config.update("jax_cpu_enable_async_dispatch", False)
+
+
+def give_back() -> None:
+    """Return to the system what lies free: after loading and compiling that is more than a hundred megabytes.
+
+    A step that runs beside this waits for it, some milliseconds.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's alone
+    if trim is not None:
+        trim(0)
 
 
 def settled(tree: Any) -> Any:

@@ -33,7 +33,7 @@ from jackdaw.engine.models.tiny_codec import CodecConfig, log_bands
 from jackdaw.engine.models.tiny_spectrum import FRAMES_PER_TOKEN, HEARING, HOP, RATE, TURNS
 from jackdaw.engine.training._checkpoint import load_checkpoint, save_checkpoint
 from jackdaw.engine.training._codec_detail import make_detail
-from jackdaw.engine.training._codec_likeness import likeness, semitone_error
+from jackdaw.engine.training._codec_likeness import likeness
 from jackdaw.engine.training._codec_score import score_targets, train_reader
 from jackdaw.engine.training._codec_start import start_codebooks, start_networks
 from jackdaw.engine.training._features import FeatureStore, unpack, unpack_phases, unpack_turns
@@ -64,7 +64,6 @@ class CodecTraining:
     hold_weight: float = 0.02
     turn_weight: float = 0.8
     like_weight: float = 1.0
-    semitone_weight: float = 0.5
     encoder_rate: float = 0.2
     decoder_alone: float = 0.3
     all_levels: float = 0.6
@@ -126,19 +125,12 @@ def _loss(
     log_error = jnp.mean(jnp.abs(made - target))
     root_error = jnp.mean(jnp.abs(jnp.exp(0.5 * jnp.minimum(made, 4.0)) - jnp.exp(0.5 * target)))
     turn_error = _turn_error(arrows, turns, bands[..., 2, :TURNS])
-    smeared = semitone_error(
-        bands[..., 2, :TURNS],
-        turns,
-        jnp.exp(jnp.minimum(made[..., 2, :TURNS], 4.0)) - tiny_codec.FLOOR,
-        arrows,
-    )
     unlike = 1.0 - likeness(bands[..., 2, :], jnp.exp(jnp.minimum(made[..., 2, :], 4.0)) - tiny_codec.FLOOR)
     away = jnp.mean(jnp.sum((latent - parts.sum(0)) ** 2, axis=-1))
     size = jnp.mean(jnp.sum((latent - jnp.mean(latent, axis=(0, 1))) ** 2, axis=-1))
     loss = log_error + settings.root_weight * root_error + settings.hold_weight * away
-    loss += settings.semitone_weight * smeared
     loss += settings.turn_weight * turn_error + settings.like_weight * unlike
-    return loss, (jnp.stack([log_error, root_error, turn_error, smeared, unlike, away / size]), codes)
+    return loss, (jnp.stack([log_error, root_error, turn_error, unlike, away / size]), codes)
 
 
 def _turn_error(arrows: Array, turns: Array, magnitudes: Array) -> Array:
@@ -376,11 +368,11 @@ def _loop(
         if not workers.leads:
             continue
         if number % 50 == 0:
-            log, root, turn, smeared, unlike, away = np.mean(recent, axis=0)
+            log, root, turn, unlike, away = np.mean(recent, axis=0)
             hours = sum(map(len, songs)) * HOP / RATE / 3600
             print(
                 f"step {number}  {spent / 60:.1f} of {minutes:g} min  log {log:.4f}  root {root:.5f}"
-                f"  turn {turn:.4f}  semitones {smeared:.4f}  unlike {unlike:.4f}"
+                f"  turn {turn:.4f}  unlike {unlike:.4f}"
                 f"  away {away:.4f}  {_usage(np.stack(codes))}  corpus {hours:.2f} h"
                 f"  ends in {(total - spent) / 60:.1f} min",
                 flush=True,

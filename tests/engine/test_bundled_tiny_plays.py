@@ -1,5 +1,10 @@
 """The bundled model as it ships: it loads from its weight files, makes sound, follows its prompts and its seed."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -25,6 +30,37 @@ def test_its_weights_are_there_and_small() -> None:
     assert files
     assert all(path.is_file() for path in files)
     assert sum(path.stat().st_size for path in files) < 60e6
+
+
+START = """
+from pathlib import Path
+
+import numpy as np
+
+from jackdaw.engine.models.contract import Chord, Controls
+from jackdaw.engine.weights.registry import load_model
+
+model = load_model("tiny")
+model.warm_up()
+state = model.init(0)
+controls = Controls(style=model.embed("bossa nova"), guidance=3.0, chord=Chord(root=0), notes=frozenset({60, 64}))
+for _ in range(50):
+    state, _ = model.step(state, controls, np.full((model.spec.step_samples, 2), 0.1, np.float32))
+status = Path("/proc/self/status").read_text()
+for name in ("VmHWM", "VmRSS"):
+    print(int(status.split(name + ":")[1].split()[0]) // 1024)
+"""
+
+
+def test_a_first_start_takes_little_memory(tmp_path: Path) -> None:
+    """Megabytes: at the peak, with everything to be compiled, and afterwards."""
+    run = [sys.executable, "-c", START]
+    said = subprocess.run(
+        run, env={**os.environ, "XDG_CACHE_HOME": str(tmp_path)}, check=True, text=True, stdout=subprocess.PIPE
+    )
+    peak, after = map(int, said.stdout.split())
+    assert peak < 600
+    assert after < 500
 
 
 def test_it_makes_music_at_a_sane_level(bundled: Model) -> None:
