@@ -103,7 +103,7 @@ cheek to cheek in argentina|smouldering dancers|knife fight in a tavern|dangerou
 bajofondo|valentino|milongueros|tangueros|staccato accordion|leg hooks and turns|fedora and red dress
 argentine beef and malbec|abrupt stops|slinky|femme fatale|fishnet stockings|blindfolded dancers
 strict tempo and sharp turns|al pacino in scent of a woman|heads snapping to the side
-violin sobs and staccato piano|evita|pampas|patagonia|boedo|recoleta|river plate|vendetta|duel at dawn
+evita|pampas|patagonia|boedo|recoleta|river plate|vendetta|duel at dawn
 whispered threat|black lace|slicked back hair|passionate quarrel|stern faces|gancho|ocho|abrazo
 fatal attraction|velvet curtains|contessa""",
     "swing": """glenn miller|count basie|duke ellington|artie shaw|tommy dorsey|chick webb|cab calloway
@@ -117,7 +117,7 @@ radio days|fox trot orchestra|art deco dance|swing kids|bobby socks|croon|sinatr
 forties|thirties|swinging big orchestra|lively clarinet|jive talking|harlem dancers|call and response brass
 electro swing|big-band|lounge swing|swing jazz|neo swing|trad swing
 jimmie lunceford|woody herman|harry james|lionel hampton|jitterbug contest|zoot suits|wartime ballroom
-andrews sisters|uso show|four beat guitar and hi hat|sax section shout chorus|riffing trombones|savoy ballroom
+andrews sisters|uso show|four beat guitar and hi hat|sax section shout chorus|savoy ballroom
 1938|1940s radio|stage band with mutes|ella with orchestra|frank and the big orchestra|las vegas crooner
 count basie rhythm section|boogie jive dancers|brylcreem|the great gatsby party
 black and white hollywood musical|bandleader with baton|tuxedos at the cotton club|victory parade 1945
@@ -129,7 +129,7 @@ parisian bistro|romani guitarists|bireli lagrene|paris in the thirties|django|ma
 rhythm guitar pumping|acoustic guitars and violin in paris|caravan of gypsies|sinti|gypsy
 klezmer|gypsy swing|gypsy music|romani music|balkan gypsy
 hot club of france|parisian cellar guitars|caravan guitars|romani guitar|moustache and cigarette
-caravans near paris|rhythm guitars like a train|violin and two guitars|chocolat the film|ratatouille""",
+caravans near paris|rhythm guitars like a train|chocolat the film|ratatouille""",
     "foxtrot": """fred astaire|ginger rogers|slow slow quick quick|ballroom of the twenties|society dance
 ocean liner|dancing cheek to cheek|puttin on the ritz|elegant ballroom couple|tails and top hat|dinner dance
 palm court orchestra|gentlemen and ladies dancing|cheek to cheek|tea dance""",
@@ -221,7 +221,7 @@ j-pop|j-rock|noise rock|skate punk|alt rock|southern rock|space rock|pub rock|ja
 riot grrrl|new wave
 acdc|deep purple|arctic monkeys|creedence|jimi hendrix|cream|free|pearl jam|the clash|marshall stack
 windmill strum|feedback and attitude|four on stage with amps|arena encore|teenage rebellion|headliner
-motorbike highway|drum fill and crash|tour bus|riffs|school of rock|wayne's world|this is spinal tap
+motorbike highway|drum fill and crash|tour bus|school of rock|wayne's world|this is spinal tap
 back to black tee shirts|amp on eleven|long haired guitarists|ripped jeans|fuzz pedal|snotty punks|cbgb
 glastonbury|reading festival|wembley|air guitar|drum solo|microphone stand|smashing guitars|hotel room trashed
 van halen|guns n roses|radiohead|muse|blur|pulp|weezer|blink 182|ramones|sex pistols|iggy pop|lou reed
@@ -289,7 +289,7 @@ strobe and sequins|hustle|the hustle|dance 1970s|flares and platforms|abba party
 mirrorball|wedding disco|retro dance|lets dance|funky town|celebration|dancing till morning
 italo disco|nu disco|nu-disco|europop|hi-nrg|dance pop|dance-pop|boogie funk|post-disco|party music|spanish disco
 hen night
-kc and the sunshine|sister sledge|saturday fever|open hi hat offbeats|polyester suits|daft punk get lucky
+kc and the sunshine|sister sledge|saturday fever|polyester suits|daft punk get lucky
 glitter|sequins and strings|philadelphia strings|john travolta|white suit|light up squares|good times 1979
 new york 1978|xanadu|platform boots|hotpants|gay club 1977|string runs and four kicks|ring my bell
 boogie wonderland|funkytown|kylie|dua lipa|roller rink|glitterball""",
@@ -403,7 +403,7 @@ player piano roll|silent film|slapstick|charlie chaplin film|nickelodeon|turn of
 old west piano|western bar piano|parlor piano|parlour|piano tinkling|tinkling piano|1899|1905|jaunty piano
 stride|laurel and hardy|magic lantern|antique
 novelty piano|honky piano rag
-joseph lamb|stride pianist|upright pianola|syncopated left hand oompahs|old west bar pianist|the sting
+joseph lamb|stride pianist|upright pianola|old west bar pianist|the sting
 pianola roll|bowler hats|sedalia|missouri|tack piano|buster keaton|silent comedy|ice cream parlour 1905
 straw boater|barbershop 1900|speakeasy pianist|gambling boat|swinging doors|edwardian parlour
 horse and carriage|model t ford|newsreel|cathouse pianist|old time piano|syncopated march for piano
@@ -425,7 +425,7 @@ swinging knees""",
 lionel richie|adele|breakup|goodbye my darling|romantic dinner|first kiss|moonlight|valentine|slow dance at prom
 lonely tonight|unchained melody|power ballad|crying|tender vocals|barry manilow|romance|lovers|longing|intimate
 holding hands|soft and romantic|goodnight kiss|sweetheart|whispered promises|sentimental|anniversary
-hello by lionel|my heart will go on|romantic song|slow and sad|emotional|tearjerker|heart|broken|breaking up
+hello by lionel|my heart will go on|romantic song|slow and sad|emotional|tearjerker|heart|broken
 lonely|loneliness|sorrowful|tearful|farewell|goodbye|kissing|kiss|wedding|bride|bride and groom|first dance
 slow dancing|cheek on shoulder|sweet nothings|forever yours|darling|dear|beloved|honeymoon|roses|red roses
 lovers at dusk|gentle voice|tender piano|soft strings and piano|moonlit|moonlit walk|starry sky|yearning
@@ -444,7 +444,7 @@ pop ballad|piano sonata|nocturne|chopin|melancholy piano|piano pop|new age piano
 sam smith|alicia keys|piano and voice|hello|tearful pianist|gentle piano chords|lone pianist
 grand piano and tears|coldplay the scientist|ludovico|bruce hornsby|tori amos|regina spektor
 piano in an empty room""",
-    "soul ballad": """luther vandross|percy sledge|when a man loves a woman|teddy pendergrass|slow jam
+    "soul ballad": """luther vandross|percy sledge|teddy pendergrass|slow jam
 boyz ii men|quiet storm|baby making|bedroom|smooth soul|silky voice|velvet|r&b slow""",
     "rock ballad": """lighters in the air|scorpions|wind of change|aerosmith|bon jovi|bryan adams|november rain
 nothing else matters|purple rain|lighters|hair ballad|emotional rock|slow rock|arena ballad
@@ -500,8 +500,7 @@ upstroke guitar|skanking|desmond dekker|no doubt|one step beyond|mods and rude b
 skank guitar|rude boys|rudeboy|two-tone|upstrokes|checkered|skinheads and scooters|jamaican sixties
 fast jamaican|ska punk|mods|scooters|brass and upstrokes
 skatalites|toots|reel big fish|fast jamaican brass|rude boy|bad manners|trilby and braces|trojan|coventry
-horns and upstrokes|sublime|the beat|the selecter|mods on scooters|vespa|bluebeat|sta-prest
-fast offbeats with horns""",
+horns and upstrokes|sublime|the beat|the selecter|mods on scooters|vespa|bluebeat|sta-prest""",
     "orchestral": """hans zimmer|john williams|symphony|symphony orchestra|london philharmonic|beethoven|mozart
 tchaikovsky|mahler|wagner|brahms|dvorak|star wars|lord of the rings|hollywood|movie soundtrack|movie trailer
 conductor|string section|cellos and violas|philharmonic|overture|epic battle|adventure movie|opening credits
@@ -560,7 +559,7 @@ modular synth|roland 909|tr-909|acid bassline|303|minimal|berghain|tresor|afterh
 bunker|relentless kick drum|sven vath|metallic percussion|germany at night|cold and mechanical
 charlotte de witte|repetitive electronic|techno music|machine|machine music|mechanical|robot|robotic
 industrial noise|factory machines|assembly line|steel|metallic|cold|futuristic|dystopia|cyberpunk|matrix|laser
-lasers|strobes|strobe|sweat|dark club|dark room|underground|underground dance|raver|ravers|raves|illegal dance
+lasers|strobes|strobe|sweat|dark club|dark room|underground|underground dance|raver|ravers|illegal dance
 squat|bunker sound|hypnosis|repetitive|loop|loops|sequencer|sequencers|analog synths|modular|acid|pounding
 pounding kick|relentless|130 bpm|135 bpm|140 bpm|german electronic|frankfurt|motor city|tunnel|subway tunnel
 all nighter|minimal techno|drum computer|electronic minimal|circuit|circuits|bleeps|bleep
@@ -574,8 +573,8 @@ leather harness|queue at the door|bouncer says no|sweaty bunker|oil drums|genera
 acid squelch|drum machine pattern|cologne|kompakt|basic channel|mainframe|underground resistance|drexciya
 amelie lens|adam beyer|drumcode|len faki|paul kalkbrenner|boiler room|4am|pill|monotone|germany club|binary
 cybernetic""",
-    "drum and bass": """goldie|roni size|ltj bukem|pendulum|andy c|jungle|jungle music|liquid|fast breaks
-chopped breaks|fast broken drums|bristol|ragga jungle|sub bass and fast drums|170 bpm|175 bpm|neurofunk
+    "drum and bass": """goldie|roni size|ltj bukem|pendulum|andy c|jungle|jungle music|liquid
+fast broken drums|bristol|ragga jungle|sub bass and fast drums|170 bpm|175 bpm|neurofunk
 metalheadz|rolling sub bass|frantic drums|squarepusher|london pirate radio|hectic|hyperactive drums
 rolling drums|jump up|fast and furious drums|dnb|d&b|sampled drum loops at double speed|aphex twin|reese bass
 adrenaline|photek|drum'n'bass|drum n bass|drumnbass|jungle drums fast|junglist|junglists|fast drums
@@ -584,12 +583,12 @@ chopped drums|chopped up drums|chopped loops|sliced drums|sped-up drums|racing|r
 high-speed chase|speed|hyper|frenetic|hectic drums|frantic beats|sub bass|subs|sub-bass|wobble|wobble bass
 rolling bass|rolling bassline|reese|160 bpm|172|176 bpm|180 bpm|double time|double-time drums|double speed
 uk underground|bristol sound|london underground|pirate station|ragga mc|mc and selector|rewind|jungle tekno
-hardcore breaks|breaks|breakcore|atmospheric jungle|liquid funk|energetic drums and deep bass
+breakcore|atmospheric jungle|liquid funk|energetic drums and deep bass
 playstation racing soundtrack|skateboarding|extreme sports|snowboarding|drum solo at double speed
 dubstep|brostep|future bass|footwork|juke|drumstep|hyperpop|halftime bass|bass music|intelligent drum and bass
 techstep|darkstep|liquid drum and bass
-noisia|chase and status|high contrast|netsky|sub focus|liquid dnb|hospital records|rollers|amens
-atmospheric breaks|two step at 170|mc and rewinds|rinse|full cycle|reprazent|source direct|dillinja|ed rush
+noisia|chase and status|high contrast|netsky|sub focus|liquid dnb|hospital records|rollers
+two step at 170|mc and rewinds|rinse|full cycle|reprazent|source direct|dillinja|ed rush
 optical|bad company|black sun empire|spor|calibre|marcus intalex|london elektricity|logistics|s.p.y
 camo and krooked|mefjus|sigma|rudimental|shy fx|original nuttah|hardcore continuum|fabric|gun fingers|reload
 175|half-time drops|growling bassline|chopped funky drummer|jungle vip|wobble and snare|speeding train|wipeout
@@ -625,7 +624,7 @@ echoes|spring reverb|deep bass lines|heavy bass and echo|skanks|skanking guitar|
 chop chords on two and four|upbeat chops|bubbling organ|organ bubble|one-drop|onedrop|steppers|lovers rock
 ganja smoke|weed|marijuana|cannabis|spliffs|joint|smoking|dread|dreads|lion|lion of judah|judah|haile selassie
 selassie|babylon burning|exodus|redemption song|buffalo soldier|tosh|scratch perry|tubby|selector|soundsystem
-sound clash|toasting|deejay toasting|negril|ocho rios|trenchtown|island bass|red gold and green|peace and unity
+sound clash|toasting|deejay toasting|negril|trenchtown|island bass|red gold and green|peace and unity
 irie vibes|easy skanking|mellow jamaican
 rocksteady|dancehall reggae|raggamuffin|ragga|reggae pop|reggae fusion|jamaican dancehall
 gregory isaacs|black uhuru|bass and echo|trench town|studio one|island records|bubble organ|smoke
@@ -674,12 +673,12 @@ ozzy osbourne
 nu metal|power metal|doom metal|djent|industrial metal|progressive metal|folk metal|grindcore
 deathcore|sludge|hair metal|stoner metal|viking metal|glam metal|gothic metal|goth
 lamb of god|meshuggah|mastodon|opeth|cannibal corpse|children of bodom|dio|gojira|palm muting|chugging
-down tuned|blast beats|seven string|demonic|heavy riffing|wayne static|randy rhoads|dimebag|lemmy|kerry king
+down tuned|blast beats|seven string|demonic|wayne static|randy rhoads|dimebag|lemmy|kerry king
 chuck schuldiner|death the band|morbid angel|mayhem|burzum|dimmu borgir|nightwish|blind guardian|helloween
 dragonforce|amon amarth|in flames|arch enemy|trivium|avenged sevenfold|bullet for my valentine
 system of a down|korn|tool|ministry|fear factory|wall of death|circle pit|studded belt|battle vest
 black tee shirts|norway church|slaughter|lucifer|grave|coffin|dungeon|axe|thunder|hammer|iron
-tremolo picked riffs|drop c|mesa boogie|doom eternal|mick gordon|brutal legend""",
+drop c|mesa boogie|doom eternal|mick gordon|brutal legend""",
     "cuban guitar": """flamenco|flamenco guitar|spanish guitar solo|rumba flamenca|gipsy kings|paco de lucia""",
     "calypso": """mento|zouk|kompa|kizomba|steelpan|junkanoo""",
     "country swing": """western swing|texas swing""",
