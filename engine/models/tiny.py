@@ -366,9 +366,9 @@ class Tiny:
 
     def warm_up(self, streams: int = 1) -> None:
         """Compile a frame, unguided and guided; with `streams`, also of that many at once (no more than SIZES has)."""
-        cpu.give_back()
         sizes = {1, next((size for size in SIZES if size >= streams), SIZES[-1])}
         for size, guided in product(sorted(sizes), (False, True)):
+            cpu.give_back()
             if size == 1:
                 self._compile(size, guided)
             elif not self._is_ready(size, guided):

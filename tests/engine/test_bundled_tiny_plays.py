@@ -52,15 +52,19 @@ for name in ("VmHWM", "VmRSS"):
 """
 
 
-def test_a_first_start_takes_little_memory(tmp_path: Path) -> None:
-    """Megabytes: at the peak, with everything to be compiled, and afterwards."""
-    run = [sys.executable, "-c", START]
-    said = subprocess.run(
-        run, env={**os.environ, "XDG_CACHE_HOME": str(tmp_path)}, check=True, text=True, stdout=subprocess.PIPE
+def test_a_start_takes_little_memory(tmp_path: Path) -> None:
+    """Megabytes at the peak and afterwards, of a first start, which compiles, and of a second."""
+    run, there = [sys.executable, "-c", START], {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
+    first, second = (
+        [
+            int(word)
+            for word in subprocess.run(run, env=there, check=True, text=True, stdout=subprocess.PIPE).stdout.split()
+        ]
+        for _ in range(2)
     )
-    peak, after = map(int, said.stdout.split())
-    assert peak < 600
-    assert after < 500
+    assert first[0] < 640
+    assert second[0] < 520
+    assert max(first[1], second[1]) < 460
 
 
 def test_it_makes_music_at_a_sane_level(bundled: Model) -> None:
